@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format backfill-dry-run backfill-exec backfill-test requirements dist clean
+.PHONY: help install env demo up test check format backfill-dry-run backfill-exec backfill-test requirements dist clean
 
 # The interpreter that makes .venv; 3.11 to 3.13.
 PYTHON ?= python3
@@ -27,6 +27,16 @@ $(INSTALLED): requirements.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 install: $(INSTALLED) ## .venv with everything in it
+
+env: .env ## .env with fresh secrets for docker-compose.yaml; one that is there is kept
+
+# The passwords stand in a URL and in JSON, so they are hexadecimal.
+.env:
+	@umask 077 && $(PYTHON) -c 'import base64, secrets as s; [print(f"{name}={value}") for name, value in { \
+	  "POSTGRES_PASSWORD": s.token_hex(24), "RELAY_REDIS_PASSWORD": s.token_hex(24), \
+	  "AIRFLOW_ADMIN_PASSWORD": s.token_hex(12), "AIRFLOW_SECRET_KEY": s.token_hex(32), \
+	  "AIRFLOW_JWT_SECRET": s.token_hex(64), \
+	  "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(s.token_bytes(32)).decode()}.items()]' > $@.new && mv $@.new $@
 
 demo: $(INSTALLED) ## the whole migration on made-up data: Airflow, live traffic, approval, verification
 	$(BIN)/python -m demo $(ARGS)
