@@ -73,5 +73,5 @@ dist: $(INSTALLED) ## wheel and sdist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean: ## remove .venv, caches and builds
-	rm -rf .venv build dist .demo .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .demo* .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="relay-airflow-"))
 
-OURS = ("AI_JOBS_", "READ_", "RELAY_", "REDIS_URL")
+OURS = ("AI_JOBS_", "READ_", "RELAY_JOBS_", "REDIS_URL")
 for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", *OURS))]:
     del os.environ[name]
 
