@@ -1,0 +1,177 @@
+"""A job as a value: its status table, its fields, and the parsers that guard its ids."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from relay_jobs.errors import InvalidJobId, InvalidPayload, InvalidWorkspace
+
+WorkspaceId = NewType("WorkspaceId", str)
+JobId = NewType("JobId", str)
+
+# Also the pattern of the DAG's params; JSON Schema needs its own anchors.
+WORKSPACE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+JOB_ID_MAX_BYTES = 256
+
+_WORKSPACE = re.compile(WORKSPACE_PATTERN)
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class JobStatus(StrEnum):
+    """Status of a job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+# What old records say, read as.
+STATUS_ALIASES: Mapping[str, JobStatus] = {"error": JobStatus.FAILED}
+
+_STATUSES: Mapping[str, JobStatus] = {**{status.value: status for status in JobStatus}, **STATUS_ALIASES}
+
+# Every edge with its reason; what is not here is refused. The same status with the same outcome is no change.
+TRANSITIONS: Mapping[tuple[JobStatus, JobStatus], str] = {
+    (JobStatus.PENDING, JobStatus.RUNNING): "a worker has taken it",
+    (JobStatus.RUNNING, JobStatus.COMPLETED): "the action returned",
+    (JobStatus.RUNNING, JobStatus.FAILED): "the action raised or was given up",
+}
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as its workspace sees it.
+
+    ``params`` and ``result`` are decoded JSON (a value that is not JSON stays text); the times are aware UTC
+    datetimes, or ``None``; unknown fields of the hash are not part of it.
+    """
+
+    job_id: str
+    status: JobStatus
+    action_provider: str
+    action_name: str
+    params: Any
+    workspace_id: str
+    actor_id: str
+    result: Any
+    error: str | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """Answer to an enqueue: the job's id, and whether this call created it."""
+
+    job_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; ``next_cursor`` is ``None`` at its end."""
+
+    items: tuple[Job, ...]
+    next_cursor: str | None
+
+
+def parse_workspace(value: object) -> WorkspaceId:
+    """The workspace id, or :exc:`InvalidWorkspace`."""
+    if not isinstance(value, str) or not _WORKSPACE.fullmatch(value):
+        raise InvalidWorkspace(value)
+    return WorkspaceId(value)
+
+
+def parse_job_id(value: object, what: str = "job id") -> JobId:
+    """The id (1 to 256 bytes, no control characters), or :exc:`InvalidJobId`."""
+    if not isinstance(value, str):
+        raise InvalidJobId(value, what)
+    try:
+        raw = encode_id(value)
+    except UnicodeEncodeError:
+        raise InvalidJobId(value, what) from None
+    if not 1 <= len(raw) <= JOB_ID_MAX_BYTES or _CONTROL.search(raw):
+        raise InvalidJobId(value, what)
+    return JobId(value)
+
+
+def parse_status(value: object) -> JobStatus:
+    """The status, or :exc:`InvalidPayload` naming those that exist."""
+    try:
+        return JobStatus(value)  # type: ignore[arg-type]
+    except ValueError:
+        allowed = ", ".join(JobStatus)
+        msg = f"invalid status {value!r:.80}: allowed are {allowed}"
+        raise InvalidPayload(msg) from None
+
+
+def encode_id(value: str) -> bytes:
+    """Bytes of an id; ids that are not UTF-8 travel as surrogates, so that they come back unchanged."""
+    return value.encode("utf-8", "surrogateescape")
+
+
+def decode_id(raw: bytes) -> str:
+    """Inverse of :func:`encode_id`."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def encode_json(value: Any, what: str) -> bytes:
+    """Canonical JSON, so that equal values are equal bytes; :exc:`InvalidPayload` where there is none."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        # The type of the error only: its text may quote the value.
+        msg = f"{what} cannot be stored as JSON ({type(error).__name__})"
+        raise InvalidPayload(msg) from None
+
+
+def job_from_hash(job_id: bytes, workspace_id: str, fields: Mapping[bytes, bytes]) -> Job:
+    """The job in a hash; what cannot be decoded is kept as text, never refused."""
+
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode("utf-8", "replace")
+
+    return Job(
+        job_id=decode_id(job_id),
+        status=_status(text(b"status")),
+        action_provider=text(b"action_provider"),
+        action_name=text(b"action_name"),
+        params=_json(text(b"params")),
+        workspace_id=workspace_id,
+        actor_id=text(b"actor_id"),
+        result=_json(text(b"result")),
+        error=text(b"error") or None,
+        enqueued_at=_time(text(b"enqueued_at")),
+        started_at=_time(text(b"started_at")),
+        finished_at=_time(text(b"finished_at")),
+    )
+
+
+def _status(text: str) -> JobStatus:
+    # An old record without a readable status was never started by anyone.
+    return _STATUSES.get(text, JobStatus.PENDING)
+
+
+def _json(text: str) -> Any:
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -1,0 +1,132 @@
+"""Listing a workspace page by page: along its index, and until the index is complete through the keyspace too."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from relay_jobs import keys
+from relay_jobs.calls import Calls, pairs_to_dict
+from relay_jobs.errors import InvalidCursor, UsageError
+from relay_jobs.jobs import Job, JobStatus, Page, WorkspaceId, decode_id, encode_id, job_from_hash
+from relay_jobs.scripting import Script
+
+_INDEXED = Script("list_indexed")
+_SCANNED = Script("list_scanned")
+
+LIMIT_MAX = 1000
+# The keyspace has been walked; ids that did not fit the page may be left.
+_ENDED = "end"
+# Steps and entries that one call may cost; a page that is not full by then is returned short, with its cursor.
+_STEPS = 20
+_ENTRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where a walk stands: in the index (``scan`` is None) behind score and member, or in the keyspace.
+
+    ``left`` are ids that the last SCAN step brought beyond the page's limit.
+    """
+
+    workspace: str
+    status: str
+    walk: str = ""
+    score: str = ""
+    member: str = ""
+    scan: str | None = None
+    left: tuple[str, ...] = ()
+
+    def encode(self) -> str:
+        values = [getattr(self, name) for name in self.__slots__]
+        return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, workspace: str, status: str) -> "_Position":
+        try:
+            values = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=="))
+            *words, scan, left = values
+            position = cls(*words, scan, tuple(left))
+        except (ValueError, TypeError, binascii.Error, RecursionError):
+            msg = "the cursor is malformed: pass next_cursor as it was returned"
+            raise InvalidCursor(msg) from None
+        position._check(workspace, status)
+        return position
+
+    def _check(self, workspace: str, status: str) -> None:
+        texts = (self.workspace, self.status, self.walk, self.score, self.member, *self.left)
+        if not all(isinstance(text, str) for text in texts) or not self._numbers_are_numbers():
+            msg = "the cursor is malformed: pass next_cursor as it was returned"
+            raise InvalidCursor(msg)
+        if (self.workspace, self.status) != (workspace, status):
+            msg = "the cursor belongs to another listing: workspace and status must stay the same over a walk"
+            raise InvalidCursor(msg)
+
+    def _numbers_are_numbers(self) -> bool:
+        scan = "0" if self.scan in {None, _ENDED} else str(self.scan)
+        return all(text.isdecimal() for text in (self.walk, self.score.lstrip("-") or "0", scan))
+
+
+class Listing:
+    """Walks of one store."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def page(self, workspace: WorkspaceId, status: JobStatus | None, limit: int, cursor: str | None) -> Page:
+        """One page, in a bounded number of round trips."""
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
+            msg = f"invalid limit {limit!r}: allowed is 1 to {LIMIT_MAX}"
+            raise UsageError(msg)
+        wanted = "" if status is None else status.value
+        position: _Position | None = _Position(workspace, wanted)
+        if cursor is not None:
+            position = _Position.decode(cursor, workspace, wanted)
+        items: list[Job] = []
+        for _ in range(_STEPS):
+            if position is None or len(items) >= limit:
+                break
+            found, position = self._step(position, limit - len(items))
+            items += found
+        return Page(tuple(items), None if position is None else position.encode())
+
+    def _step(self, at: _Position, wanted: int) -> tuple[list[Job], _Position | None]:
+        return self._indexed(at, wanted) if at.scan is None else self._scanned(at, wanted)
+
+    def _indexed(self, at: _Position, wanted: int) -> tuple[list[Job], _Position | None]:
+        where = (keys.index(at.workspace),)
+        entries = max(wanted, _ENTRIES if at.status else wanted)
+        member = encode_id(at.member)
+        head = (at.workspace, *self._calls.routing, at.status, wanted, entries)
+        reply = self._run(_INDEXED, where, *head, at.score, member, at.walk)
+        _, kind, walk, score, last_member, last, flat = reply
+        jobs = _jobs(flat, at.workspace)
+        after = replace(at, walk=walk.decode(), score=score.decode(), member=decode_id(last_member))
+        if last != b"1":
+            return jobs, after
+        return jobs, replace(after, scan="0") if kind == b"mixed" else None
+
+    def _scanned(self, at: _Position, wanted: int) -> tuple[list[Job], _Position | None]:
+        where = (keys.index(at.workspace),)
+        head = (at.workspace, *self._calls.routing, at.status, at.walk, at.scan or "0", max(wanted, _ENTRIES))
+        reply = self._run(_SCANNED, where, *head, *map(encode_id, at.left))
+        jobs = _jobs(reply[2], at.workspace)
+        scan = at.scan if at.left else (reply[1].decode() if reply[1] != b"0" else _ENDED)
+        left = tuple(job.job_id for job in jobs[wanted:])
+        if scan == _ENDED and not left:
+            return jobs, None
+        return jobs[:wanted], replace(at, scan=scan, left=left)
+
+    def _run(self, script: Script, where: tuple[bytes, ...], *args: Any) -> list[Any]:
+        reply = self._calls.run(script, where, *args)
+        if reply[0] == b"expired":
+            msg = "the cursor is too old: the walk rested for more than an hour; begin again without a cursor"
+            raise InvalidCursor(msg)
+        return reply
+
+
+def _jobs(flat: list[Any], workspace: str) -> list[Job]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return [job_from_hash(raw, workspace, pairs_to_dict(fields)) for raw, fields in pairs]
+

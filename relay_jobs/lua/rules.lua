@@ -1,0 +1,219 @@
+-- Rules that all scripts share: what is valid, what is whole, which stage is in force, what an update writes.
+
+-- How long a listing that walks index and keyspace may rest between two pages, in milliseconds.
+local WALK_TTL = 3600000
+
+local function call(...) return redis.call(...) end
+
+-- A reply that may be a wrong-type error: nil then, every other error is raised.
+local function typed(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then return nil end
+    error(reply)
+  end
+  return reply
+end
+
+local function now_ms()
+  local time = call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function is_workspace(text)
+  return #text <= 64 and string.find(text, '^[A-Za-z0-9][A-Za-z0-9_%-]*$') ~= nil
+end
+
+local function is_id(text)
+  return #text >= 1 and #text <= ID_MAX and not string.find(text, '[%z\1-\31\127]')
+end
+
+local function legacy_key(id) return K.legacy .. id end
+local function scoped_key(workspace, id) return K.scoped .. workspace .. ':' .. id end
+
+-- The stage in force for a workspace: recorded for it, recorded for all others, else what the process's flags say.
+local function stage_of(workspace, flag_stage)
+  local recorded = call('HMGET', K.stages, workspace, '*')
+  return recorded[1] or recorded[2] or flag_stage
+end
+
+-- The stage a process reads by: READ_PREFERS_NEW=off goes by the legacy copy wherever it is written.
+local function reading_stage(stage, reads_legacy)
+  if reads_legacy ~= '1' then return stage end
+  if not LADDER[stage].legacy then return nil end
+  if LADDER[stage].rung > LADDER['dual_write'].rung then return 'dual_write' end
+  return stage
+end
+
+-- Why a legacy job is not valid, given what its hash says of itself; nil if it is.
+local function fault_of(id, workspace, job_id)
+  if not workspace or workspace == '' then return 'no_workspace' end
+  if not is_workspace(workspace) then return 'bad_workspace' end
+  if not is_id(id) then return 'bad_id' end
+  if job_id and job_id ~= id then return 'id_mismatch' end
+  return nil
+end
+
+-- A legacy job: its state ('absent', 'valid', 'invalid'), workspace or nil, reason if invalid, enqueued_at, status.
+local function legacy_state(id)
+  local key = legacy_key(id)
+  local head = typed('HMGET', key, 'workspace_id', 'job_id', 'enqueued_at', 'status')
+  if not head then return 'invalid', nil, 'wrong_type' end
+  if not head[1] and not head[2] and not head[4] and call('EXISTS', key) == 0 then return 'absent' end
+  local fault = fault_of(id, head[1], head[2])
+  local workspace = head[1] and is_workspace(head[1]) and head[1] or nil
+  if fault then return 'invalid', workspace, fault end
+  return 'valid', workspace, nil, head[3], head[4]
+end
+
+-- A workspace copy: 'absent', 'whole', 'partial' (a hash that is no copy) or 'other' (no hash); and its status.
+local function scoped_state(workspace, id)
+  local key = scoped_key(workspace, id)
+  local head = typed('HMGET', key, 'workspace_id', 'job_id', 'enqueued_at', 'status')
+  if not head then return 'other' end
+  if head[1] == workspace and (not head[2] or head[2] == id) then return 'whole', head[3], head[4] end
+  if not head[1] and not head[2] and not head[4] and call('EXISTS', key) == 0 then return 'absent' end
+  return 'partial'
+end
+
+-- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there.
+local function locate(stage, workspace, id)
+  for _, side in ipairs(LADDER[stage].reads) do
+    if side == 'legacy' then
+      local state, owner, _, enqueued_at, status = legacy_state(id)
+      if state == 'valid' and owner == workspace then return side, status or '', enqueued_at end
+    else
+      local state, enqueued_at, status = scoped_state(workspace, id)
+      if state == 'whole' then return side, status or '', enqueued_at end
+    end
+  end
+  return nil
+end
+
+local function status_of(text)
+  text = ALIASES[text] or text
+  if text == 'running' or TERMINAL[text] then return text end
+  return 'pending'
+end
+
+-- Microseconds since 1970 of an ISO 8601 text, 0 if it is none: the score of the listing index.
+local function score_of(text)
+  if not text then return 0 end
+  local y, mo, d, h, mi, s, rest = string.match(text, '^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)(.*)$')
+  if not y then return 0 end
+  y, mo, d = tonumber(y), tonumber(mo), tonumber(d)
+  if mo <= 2 then y = y - 1 end
+  local era = math.floor(y / 400)
+  local year = y - era * 400
+  local day = math.floor((153 * (mo + (mo > 2 and -3 or 9)) + 2) / 5) + d - 1
+  local days = era * 146097 + year * 365 + math.floor(year / 4) - math.floor(year / 100) + day - 719468
+  local seconds = days * 86400 + tonumber(h) * 3600 + tonumber(mi) * 60 + tonumber(s)
+  local fraction = string.match(rest, '^[.,](%d+)') or ''
+  local sign, oh, om = string.match(rest, '([+-])(%d%d):?(%d%d)$')
+  if sign then seconds = seconds - (sign == '-' and -1 or 1) * (tonumber(oh) * 3600 + tonumber(om) * 60) end
+  return seconds * 1000000 + tonumber(string.sub(fraction .. '000000', 1, 6))
+end
+
+-- Numbers as text without an exponent: Lua would write 1.7e+15.
+local function integer(number) return string.format('%.0f', number) end
+
+-- Indexes a job that was not indexed when it was enqueued; a listing that is under way must know of it.
+local function index_late(workspace, id, enqueued_at)
+  local added = call('ZADD', K.index .. workspace, integer(score_of(enqueued_at)), id)
+  if added == 1 then
+    local walk_ttl = call('PTTL', K.walk .. workspace)
+    if walk_ttl > 0 then
+      local late = K.late .. workspace
+      call('ZADD', late, call('GET', K.walk_sequence) or '0', id)
+      call('PEXPIRE', late, walk_ttl * 2)
+    end
+  end
+end
+
+-- Copies a whole job with its absolute expiry from one schema to the other, over a partial hash too.
+local function carry(from, to)
+  call('COPY', from, to, 'REPLACE')
+end
+
+-- Field and value pairs of a hash as a table by field.
+local function by_field(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+
+-- Both copies byte for byte, field order aside, and their expiry.
+local function same(left, right)
+  local a, b = call('HGETALL', left), call('HGETALL', right)
+  if #a ~= #b then return false end
+  local in_order = true
+  for i = 1, #a do
+    if a[i] ~= b[i] then in_order = false break end
+  end
+  if not in_order then
+    local map = by_field(a)
+    for i = 1, #b, 2 do
+      if map[b[i]] ~= b[i + 1] then return false end
+    end
+  end
+  return call('PEXPIRETIME', left) == call('PEXPIRETIME', right)
+end
+
+-- The copies that an update has to write, after carrying the whole job over to a copy that is absent.
+local function written_copies(stage, workspace, id, side, enqueued_at)
+  local rule, legacy, scoped = LADDER[stage], legacy_key(id), scoped_key(workspace, id)
+  local right = side == 'legacy' and legacy or scoped
+  local keys = {right}
+  if side == 'workspace' and rule.legacy then
+    local state, owner = legacy_state(id)
+    if state == 'absent' then carry(right, legacy) end
+    if state == 'absent' or (state == 'valid' and owner == workspace) then keys[2] = legacy end
+  elseif side == 'legacy' and rule.scoped then
+    local state = scoped_state(workspace, id)
+    if state == 'absent' or state == 'partial' then
+      index_late(workspace, id, enqueued_at)
+      carry(right, scoped)
+    end
+    if state ~= 'other' then keys[2] = scoped end
+  end
+  return keys
+end
+
+local function claim_member(workspace, id) return '\31' .. workspace .. '\31' .. id end
+
+local function end_claim(workspace, id)
+  local member = claim_member(workspace, id)
+  local held = call('HGET', K.claimants, member)
+  if held then
+    call('ZREM', K.claims, member)
+    call('HDEL', K.claimants, member, string.match(held, '\31(.*)$') .. '\31' .. id)
+  end
+end
+
+-- A job of this workspace in one schema, as flat fields; nil if that copy is absent, foreign or no copy.
+local function read_side(side, workspace, id)
+  local flat = typed('HGETALL', side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
+  if not flat or #flat == 0 then return nil end
+  local owner, job_id
+  for i = 1, #flat, 2 do
+    if flat[i] == 'workspace_id' then owner = flat[i + 1] elseif flat[i] == 'job_id' then job_id = flat[i + 1] end
+  end
+  if owner ~= workspace or (job_id and job_id ~= id) or not is_id(id) then return nil end
+  return flat
+end
+
+-- A job as a stage reads it: side and flat fields, or nil.
+local function read_job(stage, workspace, id)
+  for _, side in ipairs(LADDER[stage].reads) do
+    local flat = read_side(side, workspace, id)
+    if flat then return side, flat end
+  end
+  return nil
+end
+
+-- Type of a key that must be of one type or absent; the other type if it is neither.
+local function other_type(key, wanted)
+  local found = call('TYPE', key).ok
+  if found ~= 'none' and found ~= wanted then return found end
+  return nil
+end

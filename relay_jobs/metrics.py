@@ -1,0 +1,65 @@
+"""Prometheus metrics of the library: in-process counters for applications, with bounded workspace labels."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+
+from relay_jobs.jobs import parse_workspace
+
+OTHER, INVALID = "_other", "_invalid"
+
+
+class WorkspaceLabels:
+    """Bounds a label: the first ``limit`` workspaces get a value of their own, the rest share ``_other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, workspace_id: str) -> str:
+        """The label value for a workspace; ``_invalid`` for what is none."""
+        if workspace_id in self._known:
+            return workspace_id
+        try:
+            parse_workspace(workspace_id)
+        except ValueError:
+            return INVALID
+        if len(self._known) >= self._limit:
+            return OTHER
+        self._known.add(workspace_id)
+        return workspace_id
+
+
+class StoreMetrics:
+    """Counters of one process's job store."""
+
+    def __init__(self, registry: CollectorRegistry, max_workspaces: int) -> None:
+        self._label = WorkspaceLabels(max_workspaces)
+        self._writes = Counter(
+            "ai_jobs_dual_write",
+            "Writes of the job store by what they wrote (both, legacy, workspace) or failed",
+            ["workspace_id", "result"],
+            registry=registry,
+        )
+        self._reads = Counter(
+            "relay_job_read_path",
+            "Reads of one job by the schema that answered (new, old, miss)",
+            ["workspace_id", "path"],
+            registry=registry,
+        )
+
+    def wrote(self, workspace_id: str, result: str) -> None:
+        """Count one write."""
+        self._writes.labels(self._label(workspace_id), result).inc()
+
+    def read(self, workspace_id: str, path: str) -> None:
+        """Count one read."""
+        self._reads.labels(self._label(workspace_id), path).inc()
+
+
+_BY_REGISTRY: dict[CollectorRegistry, StoreMetrics] = {}
+
+
+def store_metrics(max_workspaces: int, registry: CollectorRegistry = REGISTRY) -> StoreMetrics:
+    """The registry's counters: any number of stores in a process share them."""
+    if registry not in _BY_REGISTRY:
+        _BY_REGISTRY[registry] = StoreMetrics(registry, max_workspaces)
+    return _BY_REGISTRY[registry]

@@ -1,0 +1,115 @@
+"""Settings of a process, parsed once from its environment; flags are mapped to a stage here and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from relay_jobs.errors import SettingsError
+from relay_jobs.stages import (
+    LEGACY_WRITES,
+    NEW_SCHEMA,
+    READ_FALLBACK_OLD,
+    READ_PREFERS_NEW,
+    Flags,
+    Stage,
+    stage_from_flags,
+)
+
+_TRUE = frozenset({"on", "true", "1", "yes"})
+_FALSE = frozenset({"off", "false", "0", "no"})
+
+PREFIX = "RELAY_JOBS_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one process.
+
+    Attributes:
+        flags: the changelog's flags; they rule only while no stage is recorded.
+        claim_lease_seconds: how long a claim is held without a heartbeat.
+        retry_attempts: how often a call is sent again after a connection error.
+        lease_seconds: time to live of a run's lease; also how long another run waits for it.
+        proof_max_age_hours: how old a pass or verification may be for a gate.
+        max_workspace_labels: how many workspaces get a metric label of their own.
+        approval_timeout_hours: how long an approval is waited for.
+    """
+
+    flags: Flags = Flags()
+    claim_lease_seconds: float = 60
+    retry_attempts: int = 3
+    lease_seconds: float = 30
+    proof_max_age_hours: float = 24
+    max_workspace_labels: int = 100
+    approval_timeout_hours: float = 24
+
+    def __post_init__(self) -> None:
+        """Refuse flags that contradict each other."""
+        if stage_from_flags(self.flags) is None:
+            msg = (
+                f"{LEGACY_WRITES}=off contradicts the other flags: it needs {NEW_SCHEMA}=on, "
+                f"{READ_PREFERS_NEW}=on and {READ_FALLBACK_OLD}=off"
+            )
+            raise SettingsError(msg)
+
+    @property
+    def flag_stage(self) -> Stage:
+        """The stage that the flags mean."""
+        stage = stage_from_flags(self.flags)
+        assert stage is not None  # noqa: S101 -- refused in __post_init__
+        return stage
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from a mapping (default: the process's environment).
+
+        Flags take ``on/off/true/false/1/0/yes/no`` in any case; the other settings are positive numbers in
+        ``RELAY_JOBS_<NAME>``.
+
+        Raises:
+            SettingsError: a value that is not understood, or flags that contradict each other.
+        """
+        env = os.environ if environ is None else environ
+        flags = Flags(
+            new_schema=_flag(env, NEW_SCHEMA),
+            read_prefers_new=_flag(env, READ_PREFERS_NEW),
+            read_fallback_old=_flag(env, READ_FALLBACK_OLD),
+            legacy_writes=_flag(env, LEGACY_WRITES),
+        )
+        numbers = {field.name: field.default for field in fields(cls) if field.name != "flags"}
+        given = {name: _number(env, name, default) for name, default in numbers.items()}
+        return cls(flags=flags, **given)  # type: ignore[arg-type]
+
+
+def environment_names() -> tuple[str, ...]:
+    """Every environment name that :meth:`Settings.from_env` reads."""
+    numbers = (f"{PREFIX}{field.name.upper()}" for field in fields(Settings) if field.name != "flags")
+    return (NEW_SCHEMA, READ_PREFERS_NEW, READ_FALLBACK_OLD, LEGACY_WRITES, *numbers)
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name)
+    if text is None:
+        return True
+    value = text.strip().lower()
+    if value in _TRUE | _FALSE:
+        return value in _TRUE
+    msg = f"{name}={text!r:.40} is not understood: allowed are on, off, true, false, 1, 0, yes, no"
+    raise SettingsError(msg)
+
+
+def _number(env: Mapping[str, str], name: str, default: object) -> float | int:
+    variable = f"{PREFIX}{name.upper()}"
+    kind = int if isinstance(default, int) and name in {"retry_attempts", "max_workspace_labels"} else float
+    text = env.get(variable)
+    if text is None:
+        return kind(default)  # type: ignore[call-overload, no-any-return]
+    try:
+        value = kind(text.strip())
+    except ValueError:
+        value = -1
+    # Written so that NaN is refused too.
+    if not 0 < value < 1e9:
+        msg = f"{variable}={text!r:.40} is not understood: allowed is a positive number"
+        raise SettingsError(msg)
+    return value
