@@ -46,6 +46,10 @@ def test_the_core_needs_redis_and_prometheus_only(pyproject):
     assert {Requirement(line).name for line in pyproject["project"]["dependencies"]} == {"prometheus-client", "redis"}
 
 
+def test_the_readme_is_the_package_description_as_soon_as_there_is_one(root, pyproject):
+    assert pyproject["project"].get("readme") == ("README.md" if (root / "README.md").exists() else None)
+
+
 def test_every_declared_dependency_is_pinned_within_its_bounds(pyproject, pins):
     bad = [str(r) for r in declared(pyproject) if r.name not in pins or not r.specifier.contains(pins[r.name])]
     assert bad == []
