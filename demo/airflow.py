@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
@@ -22,6 +20,8 @@ from demo.world import CHECKOUT, World, child_environment
 
 USER, PASSWORD = "admin", "relay-demo"
 """A fixed login is acceptable only because the server listens on loopback and ends with the demo."""
+
+POOLS = CHECKOUT / "config" / "pools.json"
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
@@ -82,17 +82,12 @@ def airflow_environment(world: World, redis_url: str, ports: Ports) -> dict[str,
     return child_environment(world.home, redis_url) | settings
 
 
-def prepare(world: World, environment: dict[str, str], pools: Path) -> None:
+def prepare(world: World, children: Children, environment: dict[str, str]) -> None:
     """Make login, database and pool; a task of a pool that does not exist would stay scheduled without a word."""
     (world.home.airflow / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
-    for arguments in (["db", "migrate"], ["pools", "import", str(pools)]):
+    for name, arguments in (("migrate", ["db", "migrate"]), ("pools", ["pools", "import", str(POOLS)])):
         command = [sys.executable, "-m", "airflow", *arguments]
-        done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-        log = world.home.logs / "airflow-prepare.log"
-        with log.open("a") as output:
-            output.write(done.stdout + done.stderr)
-        if done.returncode:
-            raise DemoError(f"airflow {' '.join(arguments)} failed with {done.returncode}; see {log}")
+        children.run(f"airflow-{name}", command, environment, world.home.logs / f"airflow-{name}.log")
 
 
 def start_components(world: World, children: Children, environment: dict[str, str]) -> None:

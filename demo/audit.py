@@ -63,24 +63,22 @@ def judge_pair(job_id: str, known: Known, pair: Pair, now_ms: float) -> Fault | 
         return Fault(REVIVED, job_id, "in the store although deleted or expired") if there else None
     if known.expires_at_ms is not None and now_ms > known.expires_at_ms - EXPIRY_SLACK_MS:
         return None
-    if not pair.legacy or not pair.copy:
-        return Fault(LOST, job_id, "no legacy key" if not pair.legacy else "no workspace copy")
-    if pair.copy.get(b"workspace_id", b"").decode() != known.workspace:
-        return Fault(FOREIGN, job_id, "the copy names another workspace")
-    if pair.legacy != pair.copy or pair.legacy_expiry != pair.copy_expiry:
-        return Fault(PARTIAL, job_id, "the copies differ")
-    return judge_content(job_id, known, pair)
-
-
-def judge_content(job_id: str, known: Known, pair: Pair) -> Fault | None:
-    """Judge the content of two equal copies: the acknowledged outcome, or the seeded bytes where nobody came by."""
-    if pair.copy.get(b"status", b"").decode() != known.status:
-        return Fault(STALE, job_id, f"{pair.copy.get(b'status', b'').decode()} instead of {known.status}")
-    if known.mark and known.mark.encode() not in pair.copy.get(b"result", b"") + pair.copy.get(b"error", b""):
-        return Fault(STALE, job_id, "another outcome than the acknowledged one")
-    if known.print_ and not known.touched and fingerprint(pair.copy) != known.print_:
-        return Fault(PARTIAL, job_id, "not the bytes that were there before")
-    return None
+    owner = pair.copy.get(b"workspace_id", b"").decode()
+    status = pair.copy.get(b"status", b"").decode()
+    outcome = pair.copy.get(b"result", b"") + pair.copy.get(b"error", b"")
+    seeded = known.print_ and not known.touched
+    rules = (
+        (LOST, not pair.legacy, "no legacy key"),
+        (LOST, not pair.copy, "no workspace copy"),
+        (PARTIAL, not owner, "the copy is no whole job"),
+        (FOREIGN, owner != known.workspace, f"the copy names {owner}"),
+        (PARTIAL, pair.legacy != pair.copy, "the copies differ"),
+        (PARTIAL, pair.legacy_expiry != pair.copy_expiry, "the copies expire at different times"),
+        (STALE, status != known.status, f"{status} instead of {known.status}"),
+        (STALE, known.mark.encode() not in outcome, "another outcome than the acknowledged one"),
+        (PARTIAL, bool(seeded) and fingerprint(pair.copy) != known.print_, "not the bytes that were there before"),
+    )
+    return next((Fault(kind, job_id, reason) for kind, broken, reason in rules if broken), None)
 
 
 def audit(client: redis.Redis, ledgers: Path) -> Audit:

@@ -80,7 +80,7 @@ class Duty:
 
     @contextmanager
     def call(self, what: str, job_id: str = "") -> Iterator[None]:
-        """Time and count a call of the store; an error that nobody expected is a fault and ends nothing."""
+        """Count a call of the store, and time a read; an error that nobody expected is a fault and ends nothing."""
         begin = time.perf_counter()
         try:
             yield
@@ -88,7 +88,8 @@ class Duty:
             self.fault(Fault(FAILED, job_id, f"{what}: {type(error).__name__}: {error}"[:300]))
         else:
             self.counters[what] += 1
-            self._seconds.append(time.perf_counter() - begin)
+            if what == "read":
+                self._seconds.append(time.perf_counter() - begin)
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -97,7 +98,7 @@ class Duty:
         partial.rename(self._folder / f"{self.name}.stats")
 
     def finish(self) -> None:
-        """Write the last counters, and how long calls took."""
+        """Write the last counters, and how long its reads took."""
         self._write()
         self._faults.close()
         (self._folder / f"{self.name}.times").write_text(json.dumps([round(s * 1000, 3) for s in self._seconds]))

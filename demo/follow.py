@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from demo.processes import DemoError
-from demo.rest import AirflowApi, TaskState
+from demo.rest import TaskState
 
 HITL_PAUSE = 3.5
 """Seconds between the question and the answer: an earlier answer reaches Airflow while the task's process still ends,
@@ -26,12 +26,26 @@ HIDDEN_FIELDS = (
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
+class Api(Protocol):
+    """What the follower asks Airflow for."""
+
+    def run_state(self, dag_id: str, run_id: str, /) -> str: ...
+
+    def tasks(self, dag_id: str, run_id: str, /) -> list[TaskState]: ...
+
+    def log(self, dag_id: str, run_id: str, task: TaskState, /) -> list[dict[str, Any]]: ...
+
+    def question(self, dag_id: str, run_id: str, task: TaskState, /) -> dict[str, Any]: ...
+
+    def answer(self, dag_id: str, run_id: str, task: TaskState, option: str, /) -> None: ...
+
+
 class Screen(Protocol):
     """What the follower writes to."""
 
-    def state(self, task: str, state: str, seconds: float | None) -> None: ...
+    def state(self, task: str, state: str, seconds: float | None, /) -> None: ...
 
-    def log_line(self, task: str, level: str, text: str) -> None: ...
+    def log_line(self, task: str, level: str, text: str, /) -> None: ...
 
 
 def interesting(line: dict[str, Any]) -> bool:
@@ -56,13 +70,15 @@ def as_text(line: dict[str, Any]) -> str:
 class RunFollower:
     """Follows one run to its end. `on_question` gets the question's details and returns the option to choose."""
 
-    api: AirflowApi
+    api: Api
     dag_id: str
     run_id: str
     screen: Screen
     on_question: Callable[[dict[str, Any]], str]
     check: Callable[[], None]
     patience: float = 240.0
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     _states: dict[tuple[str, int], tuple[str | None, int]] = field(default_factory=dict)
     _lines: dict[tuple[str, int, int], int] = field(default_factory=dict)
     _asked: dict[tuple[str, int, int], float] = field(default_factory=dict)
@@ -70,14 +86,14 @@ class RunFollower:
 
     def follow(self) -> str:
         """Return the run's final state. `check` is called each second and may raise."""
-        deadline = time.monotonic() + self.patience
-        while time.monotonic() < deadline:
+        deadline = self.now() + self.patience
+        while self.now() < deadline:
             self.check()
             state = self.api.run_state(self.dag_id, self.run_id)
             self._look()
             if state in ("success", "failed"):
                 return state
-            time.sleep(1)
+            self.sleep(1)
         raise DemoError(f"run {self.run_id} of {self.dag_id} did not end within {self.patience:.0f} s: {self.states()}")
 
     def states(self) -> dict[str, str | None]:
@@ -109,8 +125,8 @@ class RunFollower:
 
     def _answer(self, task: TaskState) -> None:
         key = (task.task_id, task.map_index, task.try_number)
-        since = self._asked.setdefault(key, time.monotonic())
-        if key in self._answered or time.monotonic() - since < HITL_PAUSE:
+        since = self._asked.setdefault(key, self.now())
+        if key in self._answered or self.now() - since < HITL_PAUSE:
             return
         option = self.on_question(self.api.question(self.dag_id, self.run_id, task))
         self.api.answer(self.dag_id, self.run_id, task, option)

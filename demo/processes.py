@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,38 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class _Deferral:
+    """Whether a signal must wait, and which one does."""
+
+    depth: int = 0
+    waiting: int = 0
+
+
+_deferral = _Deferral()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a signal wait until the block's end: a child that was started must also be noted, or nobody would end it.
+
+    Python handles signals in the main thread only, so in another thread there is nothing to let wait.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _deferral.depth += 1
+    try:
+        yield
+    finally:
+        _deferral.depth -= 1
+    if _deferral.waiting and not _deferral.depth:
+        raise Interrupted(_deferral.waiting)
 
 
 def sessions_members(sessions: set[int]) -> list[int]:
@@ -80,10 +113,14 @@ class Children:
     record: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sessions: set[int] = field(default_factory=set)
+    _closed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
         """Start a child whose Ctrl-C is ours to pass on; its output goes to `log`."""
-        with log.open("ab") as output:
+        with uninterrupted(), self._lock, log.open("ab") as output:
+            if self._closed:
+                raise DemoError(f"{name} is not started any more: the demo ends")
             child = subprocess.Popen(
                 command,
                 env=dict(env),
@@ -93,14 +130,17 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.adopt(name, child)
+            self.running[name] = child
+            self.sessions.add(child.pid)
+            self.record.write_text(json.dumps(sorted(self.sessions)))
         return child
 
-    def adopt(self, name: str, child: subprocess.Popen[bytes]) -> None:
-        """Take a child that leads a session of its own."""
-        self.running[name] = child
-        self.sessions.add(child.pid)
-        self.record.write_text(json.dumps(sorted(self.sessions)))
+    def run(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        """Start a child, wait for its end, and raise if that is no good one."""
+        code = self.start(name, command, env, log).wait()
+        self.running.pop(name, None)
+        if code:
+            raise DemoError(f"{name} ended with {code}; see {log}")
 
     def dead(self, names: Sequence[str] | None = None) -> dict[str, int]:
         """Return the children (of `names`, or all) that have ended by themselves, with their exit codes."""
@@ -123,6 +163,8 @@ class Children:
 
     def end(self) -> None:
         """End everything, in whatever state it is."""
+        with self._lock:
+            self._closed = True
         children = list(self.running.values())
         end_sessions(self.sessions)
         for child in children:
@@ -153,13 +195,21 @@ def only_one(lock: Path) -> Iterator[IO[str]]:
         yield handle
 
 
+def ignore_signals() -> None:
+    """Let nothing disturb the end that is being made."""
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+
+
 def raise_on_signals() -> None:
     """Turn the first SIGINT, SIGTERM or SIGHUP into `Interrupted`; further ones are ignored while the end is made."""
 
     def interrupt(signum: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(signum)
+        ignore_signals()
+        if _deferral.depth:
+            _deferral.waiting = signum
+        else:
+            raise Interrupted(signum)
 
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in ENDINGS:
         signal.signal(each, interrupt)

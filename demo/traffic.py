@@ -73,7 +73,7 @@ class Traffic:
         return [Fault(*json.loads(line)[1:]) for line in lines]
 
     def milliseconds(self) -> list[float]:
-        """Return how long each call took, sorted; of the processes that have ended."""
+        """Return how long each read took, sorted; of the processes that have ended."""
         paths = self.world.home.ledgers.glob("*.times")
         return sorted(ms for path in paths for ms in json.loads(path.read_text()))
 
