@@ -1,0 +1,40 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from relay_jobs import JobStore, Stage
+from tests.servers import any_client, any_server, real_client, real_server, running, server_client
+from tests.store.records import STAGES, new_store, set_stage
+
+__all__ = ["any_client", "any_server", "real_client", "real_server", "running", "server_client"]
+
+
+@pytest.fixture
+def client(any_client: redis.Redis) -> redis.Redis:
+    """The fake and each real server in turn."""
+    return any_client
+
+
+@pytest.fixture(params=STAGES, ids=str)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Each stage in turn; recorded only by ``staged``."""
+    return Stage(request.param)
+
+
+@pytest.fixture
+def at(client: redis.Redis) -> Callable[..., JobStore]:
+    """A store on a server with the stage recorded."""
+
+    def open_at(stage: Stage, **settings: Any) -> JobStore:
+        set_stage(client, stage)
+        return new_store(client, **settings)
+
+    return open_at
+
+
+@pytest.fixture
+def staged(at: Callable[..., JobStore], stage: Stage) -> JobStore:
+    """A store in each stage in turn."""
+    return at(stage)
