@@ -266,7 +266,12 @@ def _text(value: object, what: str) -> bytes:
     if not isinstance(value, str):
         msg = f"{what} must be text, not {type(value).__name__}"
         raise InvalidPayload(msg)
-    return value.encode("utf-8", "surrogateescape")
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Not chained: that error carries the whole text.
+        msg = f"{what} cannot be stored as UTF-8"
+        raise InvalidPayload(msg) from None
 
 
 def _payload_digest(fields: dict[str, bytes]) -> bytes:

@@ -9,7 +9,7 @@ local function call(...) return redis.call(...) end
 local function typed(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, 'WRONGTYPE', 1, true) then return nil end
+    if string.find(tostring(reply.err), 'WRONGTYPE', 1, true) then return nil end
     error(reply)
   end
   return reply

@@ -119,7 +119,7 @@ def test_a_carried_copy_expires_at_the_same_instant(at: At, client: redis.Redis,
     assert client.pexpiretime(right) == client.pexpiretime(other) == ends
 
 
-@pytest.mark.parametrize("where", WRITES_BOTH, ids=str)
+@pytest.mark.parametrize("where", CARRIES_TO_SCOPED, ids=str)
 def test_a_partial_hash_never_loses_its_own_expiry_to_a_job_without_one(
     at: At, client: redis.Redis, where: Stage
 ) -> None:
@@ -127,8 +127,6 @@ def test_a_partial_hash_never_loses_its_own_expiry_to_a_job_without_one(
     put_legacy(client, "j")
     client.hset(scoped("j"), "status", "running")
     client.pexpire(scoped("j"), 50_000)
-    if where is Stage.NEW_ONLY:
-        pytest.skip("a job without a workspace copy is unknown here")
     at(where).update_status("j", "running", "acme")
     assert client.pttl(scoped("j")) == -1
 
