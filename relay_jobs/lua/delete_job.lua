@@ -13,10 +13,11 @@ if found then return {'type', KEYS[4], found} end
 local side = locate(recorded, workspace, id)
 local state, owner = legacy_state(id)
 local copy = scoped_state(workspace, id)
-if state == 'valid' and owner == workspace then call('DEL', KEYS[2]) end
+local old = state == 'valid' and owner == workspace
+if old then call('DEL', KEYS[2]) end
 if copy == 'whole' or (copy == 'partial' and side) then call('DEL', KEYS[3]) end
 -- A dangling index entry may go too, but not one that a foreign or invalid job could stand behind.
-if side or copy == 'whole' then
+if side or old or copy == 'whole' then
   call('ZREM', KEYS[4], id)
   end_claim(workspace, id)
 end

@@ -37,6 +37,8 @@ for number = 1, (#KEYS - 3) / 4 do
   end
   at = at + 4 + count * 2
   if job.hash ~= '' then
+    local found = other_type(job.request, 'string')
+    if found then return {'type', job.request, found} end
     local earlier = requests[job.request]
     local first = earlier and earlier.id or call('GET', job.request)
     if first then

@@ -3,11 +3,13 @@
 -- ARGV: workspace, flag stage, '1' if the process reads legacy, status or '', jobs wanted, entries to look at,
 --       score and member to go on after ('' to begin), walk number or '' (a new walk)
 -- Returns: {'ok', 'indexed' | 'mixed', walk number, score, member, '1' at the end, {id, flat fields, ...}} |
---          {'flags', stage} | {'expired'}
+--          {'flags', stage} | {'expired'} | {'type', key, found}
 local workspace, status, wanted, budget = ARGV[1], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local recorded = stage_of(workspace, ARGV[2])
 local stage = reading_stage(recorded, ARGV[3])
 if not stage then return {'flags', recorded} end
+local found = other_type(KEYS[1], 'zset')
+if found then return {'type', KEYS[1], found} end
 
 -- The index alone serves from new_first on, once a pass of this dual-write epoch has indexed everything.
 local function index_serves()

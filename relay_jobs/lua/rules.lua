@@ -119,14 +119,12 @@ local function integer(number) return string.format('%.0f', number) end
 
 -- Indexes a job that was not indexed when it was enqueued; a listing that is under way must know of it.
 local function index_late(workspace, id, enqueued_at)
-  local added = call('ZADD', K.index .. workspace, integer(score_of(enqueued_at)), id)
-  if added == 1 then
-    local walk_ttl = call('PTTL', K.walk .. workspace)
-    if walk_ttl > 0 then
-      local late = K.late .. workspace
-      call('ZADD', late, call('GET', K.walk_sequence) or '0', id)
-      call('PEXPIRE', late, walk_ttl * 2)
-    end
+  -- An index of another type is reported by listings; it is no reason to hold up the work.
+  local added = typed('ZADD', K.index .. workspace, integer(score_of(enqueued_at)), id)
+  if added == 1 and call('EXISTS', K.walk .. workspace) == 1 then
+    local late = K.late .. workspace
+    call('ZADD', late, call('GET', K.walk_sequence) or '0', id)
+    call('PEXPIRE', late, WALK_TTL * 2)
   end
 end
 

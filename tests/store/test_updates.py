@@ -95,10 +95,10 @@ def test_result_and_error_come_back_decoded(staged: JobStore) -> None:
     """What a worker reports is what readers see."""
     enqueue(staged, job_id="j", params=[1, {"ü": None}])
     staged.update_status("j", "running", "acme")
-    staged.update_status("j", "failed", "acme", result={"at": [1, 2.5, "ü"]}, error="broken – ü")
+    staged.update_status("j", "failed", "acme", result={"at": [1, 2.5, "ü"]}, error="broken: ü")
     job = staged.get_job("j", "acme")
     assert isinstance(job, Job)
-    assert (job.params, job.result, job.error) == ([1, {"ü": None}], {"at": [1, 2.5, "ü"]}, "broken – ü")
+    assert (job.params, job.result, job.error) == ([1, {"ü": None}], {"at": [1, 2.5, "ü"]}, "broken: ü")
 
 
 @pytest.mark.parametrize("workspace", ["acme", "other"])
