@@ -12,6 +12,7 @@ local now = now_ms()
 local function answer(workspace, id)
   local stage = stage_of(workspace, ARGV[5])
   local _, flat = read_job(stage, workspace, id)
+  if not flat then return nil end
   return {'ok', stage, workspace, id, flat, integer(now + lease)}
 end
 
@@ -33,7 +34,12 @@ local function parse(member) return string.match(member, '^\31([^\31]*)\31(.*)$'
 local known = call('GET', KEYS[1])
 if known then
   local held = call('HGET', KEYS[4], known)
-  if held and string.match(held, '^[^\31]*') == token then return answer(parse(known)) end
+  if held and string.match(held, '^[^\31]*') == token then
+    -- It may have expired since; the call then goes on to the next job.
+    local reply = answer(parse(known))
+    if reply then return reply end
+    end_claim(parse(known))
+  end
 end
 
 local budget = tonumber(ARGV[8])
