@@ -20,7 +20,7 @@ STATEMENTS = OURS + b"statements"  # hash: scope -> JSON, that no process withou
 PASSES = OURS + b"passes"  # hash: scope -> JSON of its last complete pass
 VERIFICATIONS = OURS + b"verifications"  # hash: scope -> JSON of its last verification
 INDEXED = OURS + b"indexed"  # hash: workspace or '*' -> epoch in which a pass has indexed all of it
-LEASE = OURS + b"lease"  # hash: run, expires_at
+LEASE = OURS + b"lease"  # hash: the run that holds it
 FENCE = OURS + b"fence"  # counter of fencing tokens
 CONTROL = OURS + b"control"  # hash: paused, rps, with who, why and since when
 BUCKET = OURS + b"bucket"  # hash: rate limiter's theoretical arrival times in microseconds
@@ -62,6 +62,7 @@ LUA_NAMES = {
     "late": OURS + b"late:",
     "unreversed": SEALED_SINCE,
     "history": HISTORY,
+    "runs": RUNS,
 }
 
 

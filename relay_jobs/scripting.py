@@ -43,18 +43,24 @@ def _facts() -> str:
 
 
 @cache
-def source(name: str) -> str:
-    """Full text of a script as the server sees it."""
+def source(*names: str) -> str:
+    """Full text of a script as the server sees it: the facts and these files, in order."""
     lua = files("relay_jobs") / "lua"
-    return _facts() + (lua / "rules.lua").read_text() + (lua / f"{name}.lua").read_text()
+    return _facts() + "".join((lua / f"{name}.lua").read_text() for name in names)
 
 
 class Script:
-    """One Lua script; calling it runs it in one round trip, replies are bytes whatever the client decodes."""
+    """One Lua script; calling it runs it in one round trip, replies are bytes whatever the client decodes.
 
-    def __init__(self, name: str, *, read_only: bool = False) -> None:
+    Args:
+        name: the file in ``relay_jobs/lua``, without its ending.
+        rules: further files of rules that it needs.
+        read_only: run so that the server itself refuses every write.
+    """
+
+    def __init__(self, name: str, *rules: str, read_only: bool = False) -> None:
         self.name, self.read_only = name, read_only
-        self.text = source(name)
+        self.text = source("rules", *rules, name)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(

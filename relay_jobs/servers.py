@@ -1,7 +1,7 @@
 """The Redis server at the other end: whether it is supported, and which server process it is."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -67,6 +67,25 @@ def require_supported(client: "redis.Redis") -> None:
         # A server that hides INFO can still run the job store; only the engines need to know the process.
         if "unknown command" not in str(error).lower() and "permission" not in str(error).lower():
             raise
+
+
+def bytes_client(client: "redis.Redis") -> "redis.Redis":
+    """A client of the same server whose replies are bytes: ids and values need not be UTF-8.
+
+    Raises:
+        UnsupportedServer: a cluster client.
+    """
+    _refuse_cluster_client(client)
+    pool = client.connection_pool
+    if not pool.connection_kwargs.get("decode_responses"):
+        return client
+    kwargs = {**pool.connection_kwargs, "decode_responses": False}
+    return redis.Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **kwargs))
+
+
+def read_hash(client: "redis.Redis", key: bytes) -> dict[bytes, bytes]:
+    """All fields of a hash, empty if it is absent."""
+    return cast("dict[bytes, bytes]", client.hgetall(key))
 
 
 def name_connections(client: "redis.Redis") -> None:

@@ -177,6 +177,19 @@ local function written_copies(stage, workspace, id, side, enqueued_at)
   return keys
 end
 
+-- A lease is a hash that names its holder and expires by itself.
+local function take_lease(key, holder, milliseconds)
+  call('HSET', key, 'holder', holder)
+  call('PEXPIRE', key, milliseconds)
+end
+
+-- Who else holds a lease; nil if it is free or one's own.
+local function other_holder(key, holder)
+  local present = call('HGET', key, 'holder')
+  if present and present ~= holder then return present end
+  return nil
+end
+
 local function claim_member(workspace, id) return '\31' .. workspace .. '\31' .. id end
 
 local function end_claim(workspace, id)

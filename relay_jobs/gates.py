@@ -1,0 +1,143 @@
+"""Gates of the ladder: what must be proven before a scope may move up one rung; pure, evaluated on recorded facts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay_jobs.stages import Stage
+
+_CLEAN_FOR_READS = ("different", "extra", "errors")
+_CLEAN = ("missing", "different", "extra", "errors")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A recorded pass or verification.
+
+    Times are seconds since 1970 by the server's clock; ``stage`` is where the scope stood when it began.
+    """
+
+    started_at: float
+    finished_at: float
+    epoch: str
+    server: str
+    stage: str
+    counts: Mapping[str, int]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Proof":
+        """A proof as it is recorded in Redis."""
+        return cls(
+            started_at=float(record["started_at"]),
+            finished_at=float(record["finished_at"]),
+            epoch=str(record["epoch"]),
+            server=str(record["server"]),
+            stage=str(record["stage"]),
+            counts=record["books"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is recorded about a scope, and where the server stands now.
+
+    ``passes`` and ``verifications`` are the records that cover the scope: its own and the one of everything.
+    """
+
+    epoch: str
+    server: str
+    now: float
+    proof_max_age_hours: float
+    statement_at: float | None
+    passes: Sequence[Proof]
+    verifications: Sequence[Proof]
+    unacknowledged: int
+    flag: str = ""  # how the commands name the scope, e.g. ' --workspace W'
+
+
+def blockers(target: Stage, facts: Facts) -> tuple[str, ...]:
+    """Every reason why the scope may not move up to ``target``, each with what ends it; empty if it may."""
+    if target in {Stage.LEGACY, Stage.DUAL_WRITE}:
+        return ()
+    if target is Stage.NEW_FIRST:
+        return _reads_may_prefer_new(facts)
+    reasons = _reads_may_need_new(facts)
+    if target is Stage.SEALED:
+        reasons += (
+            "stage sealed needs every live process to be known and confirmed, which this version cannot tell yet: "
+            "stay in new_only",
+        )
+    return reasons
+
+
+def _reads_may_prefer_new(facts: Facts) -> tuple[str, ...]:
+    verify = f"run 'relay-jobs verify{facts.flag}' (with --repair if it finds something)"
+    if facts.statement_at is None:
+        return (
+            "nobody has stated that no process without the library writes any more: "
+            f"once it is so, run 'relay-jobs stage set new_first{facts.flag} --legacy-writers-gone'",
+            f"a verification in dual_write, begun after that statement, is needed: {verify}",
+        )
+    stated_at = facts.statement_at
+    return _best(
+        facts.verifications,
+        f"no verification is recorded: {verify}",
+        lambda proof: [
+            *_when(proof.started_at < stated_at, f"the verification was begun before the statement: {verify}"),
+            *_when(proof.stage != Stage.DUAL_WRITE, f"the verification was made in stage {proof.stage}: {verify}"),
+            *_when(proof.epoch != facts.epoch, f"the verification is of an earlier dual-write epoch: {verify}"),
+            *_unclean("verification", proof, _CLEAN_FOR_READS, verify),
+        ],
+    )
+
+
+def _reads_may_need_new(facts: Facts) -> tuple[str, ...]:
+    backfill = f"run relay_backfill in Airflow, or 'relay-jobs backfill --execute{facts.flag}'"
+    verify = f"run 'relay-jobs verify{facts.flag}'"
+    reasons = _best(
+        facts.passes,
+        f"no complete pass is recorded: {backfill}",
+        lambda proof: _stale("pass", proof, facts, backfill),
+    )
+    reasons += _best(
+        facts.verifications,
+        f"no verification is recorded: {verify}",
+        lambda proof: [
+            *_stale("verification", proof, facts, verify),
+            *_unclean("verification", proof, _CLEAN, verify),
+        ],
+    )
+    if facts.unacknowledged:
+        reasons += (
+            f"{facts.unacknowledged} quarantined records are not acknowledged: look at 'relay-jobs quarantine list', "
+            "then 'relay-jobs quarantine ack --reason ...'",
+        )
+    return reasons
+
+
+def _stale(what: str, proof: Proof, facts: Facts, remedy: str) -> list[str]:
+    age = (facts.now - proof.finished_at) / 3600
+    limit = facts.proof_max_age_hours
+    return [
+        *_when(proof.epoch != facts.epoch, f"the {what} is of an earlier dual-write epoch: {remedy}"),
+        *_when(proof.server != facts.server, f"the {what} was made on another server process: {remedy}"),
+        *_when(age > limit, f"the {what} is {age:.1f} h old, older than {limit:g} h: {remedy}"),
+    ]
+
+
+def _unclean(what: str, proof: Proof, names: Sequence[str], remedy: str) -> list[str]:
+    found = {name: proof.counts.get(name, 0) for name in names if proof.counts.get(name, 0)}
+    text = ", ".join(f"{name} = {number}" for name, number in found.items())
+    return _when(bool(found), f"the last {what} found {text}; all must be 0: {remedy}")
+
+
+def _when(condition: bool, reason: str) -> list[str]:  # noqa: FBT001 -- reads as a sentence at every call
+    return [reason] if condition else []
+
+
+def _best(proofs: Sequence[Proof], absent: str, judge: Any) -> tuple[str, ...]:
+    """Reasons against the proof that has fewest of them; one good proof is enough."""
+    if not proofs:
+        return (absent,)
+    return tuple(min((judge(proof) for proof in sorted(proofs, key=lambda p: -p.finished_at)), key=len))
+

@@ -1,0 +1,123 @@
+"""The ladder in Redis: recorded stages, the statements and proofs that its gates stand on, and the moves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from relay_jobs import keys
+from relay_jobs.gates import Facts, Proof
+from relay_jobs.scripting import Script
+from relay_jobs.servers import read_hash
+from relay_jobs.stages import Stage
+
+_MOVE = Script("move_stage")
+
+EVERYONE = keys.EVERYONE.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is recorded: stages by workspace (``*`` for all others), and the dual-write epoch."""
+
+    stages: Mapping[str, Stage]
+    epoch: str
+
+    def of(self, scope: str) -> Stage | None:
+        """The recorded stage of a workspace, or of all others (``*``)."""
+        return self.stages.get(scope) or self.stages.get(EVERYONE)
+
+    def covers(self, workspaces: Sequence[str]) -> bool:
+        """Whether every workspace of the scope (all, if empty) has a recorded stage."""
+        return all(self.of(workspace) for workspace in workspaces or (EVERYONE,))
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A connection whose client name is not the library's."""
+
+    name: str
+    address: str
+    last_command: str
+
+
+class Ladder:
+    """Recorded stages of one server."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
+
+    def recorded(self) -> Recorded:
+        """Recorded stages and epoch."""
+        raw = read_hash(self._client, keys.STAGES)
+        epoch = raw.pop(keys.EPOCH, b"0").decode()
+        return Recorded({scope.decode(): Stage(stage.decode()) for scope, stage in raw.items()}, epoch)
+
+    def move(self, scope: str, stands: Stage | None, epoch: str, rungs: Sequence[Stage], event: dict[str, Any]) -> bool:
+        """Move in one step; whether the scope still stood where the mover looked."""
+        where = (keys.STAGES, keys.HISTORY, keys.SEALED_SINCE)
+        stood = "" if stands is None else stands.value
+        reply = _MOVE(self._client, where, scope, stood, epoch, json.dumps(event, sort_keys=True), *rungs)
+        return bool(reply[0] == b"ok")
+
+    def facts(self, scope: str, *, epoch: str, server: str, proof_max_age_hours: float, unacknowledged: int) -> Facts:
+        """What the gates have to know about a scope."""
+        statements = [s for s in self._records(keys.STATEMENTS, scope) if s["epoch"] == epoch]
+        return Facts(
+            epoch=epoch,
+            server=server,
+            now=self.now(),
+            proof_max_age_hours=proof_max_age_hours,
+            statement_at=max((s["at"] for s in statements), default=None),
+            passes=[Proof.from_record(record) for record in self._records(keys.PASSES, scope)],
+            verifications=[Proof.from_record(record) for record in self._records(keys.VERIFICATIONS, scope)],
+            unacknowledged=unacknowledged,
+            flag="" if scope == EVERYONE else f" --workspace {scope}",
+        )
+
+    def state_writers_gone(self, scope: str, epoch: str, who: str) -> None:
+        """Record the operator's statement that no process without the library writes any more."""
+        record = {"at": self.now(), "epoch": epoch, "who": who}
+        self._client.hset(keys.STATEMENTS, scope, json.dumps(record))
+        self.note({"event": "legacy_writers_gone", "scope": scope, "who": who})
+
+    def record_verification(self, scope: str, record: Mapping[str, Any]) -> None:
+        """Record a verification of a workspace, or of everything (``*``)."""
+        self._client.hset(keys.VERIFICATIONS, scope, json.dumps(record, sort_keys=True))
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Keep an event in the history."""
+        self._client.lpush(keys.HISTORY, json.dumps({"at": self.now(), **event}, sort_keys=True))
+
+    def history(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Newest events first."""
+        return [json.loads(text) for text in self._client.lrange(keys.HISTORY, 0, limit - 1)]  # type: ignore[union-attr]
+
+    def last(self, key: bytes) -> dict[str, Any]:
+        """Records of the last pass or verification, by scope."""
+        return {scope.decode(): json.loads(text) for scope, text in read_hash(self._client, key).items()}
+
+    def sealed_since(self, scope: str) -> bool:
+        """Whether the scope was sealed and its legacy copies were not written back since."""
+        return bool(self._client.hexists(keys.SEALED_SINCE, scope))
+
+    def now(self) -> float:
+        """The server's clock, in seconds since 1970."""
+        seconds, micros = self._client.time()  # type: ignore[misc]
+        return float(seconds) + float(micros) / 1e6
+
+    def strangers(self, ours: str) -> list[Stranger]:
+        """Connections that do not carry the library's name; replicas and this process's own are left out."""
+        clients: list[dict[str, str]] = self._client.client_list()  # type: ignore[assignment]
+        own = str(self._client.client_id())
+        return [
+            Stranger(c.get("name") or "(no name)", c.get("addr", ""), c.get("cmd", ""))
+            for c in clients
+            if not c.get("name", "").startswith(ours) and c.get("id") != own and c.get("flags") not in {"S", "M"}
+        ]
+
+    def _records(self, key: bytes, scope: str) -> list[dict[str, Any]]:
+        raw = read_hash(self._client, key)
+        return [json.loads(raw[name]) for name in {scope.encode(), keys.EVERYONE} if name in raw]

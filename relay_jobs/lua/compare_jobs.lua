@@ -1,0 +1,62 @@
+-- Compares legacy jobs with their workspace copies, along a SCAN step or for given ids; reads only.
+-- KEYS:
+-- ARGV: server process, scope, flag stage, '1' if workspaces in stage legacy are left out, SCAN cursor, SCAN count,
+--       then ids to compare instead of a SCAN step
+-- Returns: {'ok', next cursor, {name, count, ...}, {id, workspace, finding, reason, fingerprint, ...},
+--           {quarantined id, workspace, reason, '1' if acknowledged, ...}} | {'void'}
+if ARGV[1] ~= server_process() then return {'void'} end
+local chosen, stage, leave_out = parse_scope(ARGV[2]), stage_cache(ARGV[3]), ARGV[4] == '1'
+local cursor, keys = ARGV[5], {}
+if #ARGV > 6 then
+  for i = 7, #ARGV do keys[#keys + 1] = legacy_key(ARGV[i]) end
+else
+  local step = call('SCAN', cursor, 'MATCH', K.legacy .. '*', 'COUNT', ARGV[6])
+  cursor, keys = step[1], step[2]
+end
+
+-- Both sides as one digest: two readings that differ are of a job that moves.
+local function fingerprint(left, right)
+  local parts = {}
+  for _, key in ipairs({left, right}) do
+    local flat = typed('HGETALL', key) or {}
+    for _, part in ipairs(flat) do parts[#parts + 1] = #part .. ':' .. part end
+    parts[#parts + 1] = 'at ' .. call('PEXPIRETIME', key)
+  end
+  return redis.sha1hex(table.concat(parts, '\n'))
+end
+
+local counts, suspects, quarantined = {}, {}, {}
+local function count(name) counts[name] = (counts[name] or 0) + 1 end
+for _, key in ipairs(keys) do
+  local id = id_of(key)
+  local state, workspace, fault, enqueued_at = legacy_state(id)
+  if state == 'absent' then
+    count('gone')
+  elseif chosen and not (workspace and chosen[workspace]) then
+    count('foreign')
+  elseif state == 'invalid' then
+    count('quarantined')
+    local acknowledged = call('HGET', K.acknowledged, id) == fault and '1' or '0'
+    for _, part in ipairs({id, workspace or '', fault, acknowledged}) do quarantined[#quarantined + 1] = part end
+  elseif leave_out and stage(workspace) == 'legacy' then
+    count('filtered')
+  else
+    local copy, finding, reason = scoped_state(workspace, id), 'equal', nil
+    if copy ~= 'whole' then
+      finding, reason = 'missing', copy
+    elseif not same(key, scoped_key(workspace, id)) then
+      finding, reason = 'different', 'content'
+      if call('PEXPIRETIME', key) ~= call('PEXPIRETIME', scoped_key(workspace, id)) then reason = 'expiry' end
+    elseif not call('ZSCORE', K.index .. workspace, id) then
+      count('unindexed')
+    end
+    count(finding)
+    if reason then
+      local print = fingerprint(key, scoped_key(workspace, id))
+      for _, part in ipairs({id, workspace, finding, reason, print}) do suspects[#suspects + 1] = part end
+    end
+  end
+end
+local tally = {}
+for name, number in pairs(counts) do tally[#tally + 1], tally[#tally + 2] = name, integer(number) end
+return {'ok', cursor, tally, suspects, quarantined}

@@ -1,0 +1,41 @@
+-- Rules of the engines: which server process this is, what a scope covers, and the books of one step.
+
+-- Identity of the server process: a SCAN cursor means nothing on another one.
+local function server_process()
+  return string.match(call('INFO', 'server'), 'run_id:(%w+)') or ''
+end
+
+local function epoch() return call('HGET', K.stages, '*epoch') or '0' end
+
+-- Workspaces of a scope, given as a comma-separated list; nil for all.
+local function parse_scope(text)
+  if text == '' then return nil end
+  local chosen = {}
+  for workspace in string.gmatch(text, '[^,]+') do chosen[workspace] = true end
+  return chosen
+end
+
+-- A stage look-up that asks once a step for each workspace.
+local function stage_cache(flag_stage)
+  local known = {}
+  return function(workspace)
+    if not known[workspace] then known[workspace] = stage_of(workspace, flag_stage) end
+    return known[workspace]
+  end
+end
+
+local function id_of(key) return string.sub(key, #K.legacy + 1) end
+
+-- Workspace and id in the name of a workspace copy; nil for another generation's key.
+local function parse_scoped(key)
+  return string.match(string.sub(key, #K.scoped + 1), '^([A-Za-z0-9][A-Za-z0-9_%-]*):(.+)$')
+end
+
+-- The code of an error reply, never its text: that may name more than it should.
+local function error_code(failure)
+  local text = type(failure) == 'table' and failure.err or tostring(failure)
+  return string.match(text, '([A-Z][A-Z]+) ') or 'ERR'
+end
+
+-- States of the server in which every write fails: the step is given up as a whole, before it has written anything.
+local GLOBAL = {OOM = true, READONLY = true, MISCONF = true, NOREPLICAS = true, LOADING = true}

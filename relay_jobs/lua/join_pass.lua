@@ -1,0 +1,83 @@
+-- Opens or joins a pass: takes the run's lease and a partition's, and finds out whether its checkpoint still counts.
+-- KEYS: progress, run record, step record, partition lease
+-- ARGV: run, lease in milliseconds, database, scope, bits wanted, '1' to restart, partition or '' to open, owner,
+--       keys to examine or '', rate a second or '', milliseconds a checkpoint is kept, who
+-- Returns: {'ok', 'new' | 'resumed' | 'void' | 'walked', reason, bits, generation, token, cursor} |
+--          {'held', 'run' | 'partition', holder, ms left}
+local run, lease, database, scope, partition, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7], ARGV[8]
+local opening, kept = partition == '', ARGV[11]
+
+local holder = other_holder(K.lease, run)
+if holder then return {'held', 'run', holder, call('PTTL', K.lease)} end
+local walker = not opening and other_holder(KEYS[4], owner)
+if walker then return {'held', 'partition', walker, call('PTTL', KEYS[4])} end
+
+local now = now_ms()
+local names = {'state', 'server', 'database', 'scope', 'epoch', 'bits', 'generation', 'pattern'}
+local values, at = call('HMGET', KEYS[1], unpack(names)), {}
+for i, name in ipairs(names) do at[name] = values[i] end
+local server = server_process()
+
+local found, reason = 'resumed', ''
+if not at.state then
+  found = opening and 'new' or 'void'
+  reason = opening and '' or 'its checkpoint is gone'
+elseif opening and ARGV[6] == '1' then
+  found, reason = 'void', 'a restart was asked for'
+elseif opening and at.state == 'complete' then
+  found = 'new'
+elseif at.server ~= server then
+  found, reason = 'void', 'the server process is another one, on which its cursor means nothing'
+elseif at.database ~= database then
+  found, reason = 'void', 'it was written for another database'
+elseif at.scope ~= scope or at.pattern ~= K.legacy then
+  found, reason = 'void', 'it was written for other workspaces'
+elseif at.epoch ~= epoch() then
+  found, reason = 'void', 'a workspace has entered dual_write since'
+end
+
+local bits, generation = at.bits or ARGV[5], at.generation
+if found ~= 'resumed' then
+  if at.bits then
+    for number = 0, 2 ^ tonumber(at.bits) - 1 do call('DEL', KEYS[1] .. ':pending:' .. integer(number)) end
+  end
+  -- Partitions are numbered by the tasks that are already out; only an opening may choose anew.
+  if opening then bits = ARGV[5] end
+  generation = integer(call('INCR', K.fence))
+  call('DEL', KEYS[1])
+  call('HSET', KEYS[1], 'state', 'walking', 'server', server, 'database', database, 'scope', scope, 'epoch', epoch(),
+    'bits', bits, 'generation', generation, 'pattern', K.legacy, 'started_at', integer(now))
+end
+
+take_lease(K.lease, run, lease)
+if call('HSETNX', KEYS[2], 'started_at', integer(now)) == 1 then
+  call('ZADD', K.runs, integer(now), run)
+  call('HSET', KEYS[2], 'who', ARGV[12])
+  if ARGV[10] ~= '' then call('HSET', KEYS[2], 'rps', ARGV[10]) end
+end
+call('HSETNX', KEYS[3], 'started_at', integer(now))
+if ARGV[9] ~= '' then call('HSETNX', KEYS[3], 'budget', ARGV[9]) end
+call('HSET', KEYS[3], 'progress', KEYS[1])
+
+local token, cursor = '', ''
+if not opening then
+  local walked_by = call('HGET', KEYS[1], 'done:' .. partition)
+  if walked_by and walked_by ~= owner then return {'ok', 'walked', '', bits, generation, '', '0'} end
+  if walked_by then
+    -- The same owner comes again: its task was cleared, so the partition is walked again.
+    for _, name in ipairs({'done', 'cursor', 'scanned', 'migrated', 'exists', 'conflict', 'invalid', 'filtered', 'gone', 'errors'}) do
+      call('HDEL', KEYS[1], name .. ':' .. partition)
+    end
+    call('HSET', KEYS[1], 'state', 'walking')
+  end
+  token = integer(call('INCR', K.fence))
+  call('HSET', KEYS[1], 'token:' .. partition, token)
+  take_lease(KEYS[4], owner, lease)
+  cursor = call('HGET', KEYS[1], 'cursor:' .. partition)
+  if not cursor then
+    cursor = partition
+    if found == 'resumed' then found = 'new' end
+  end
+end
+for i = 1, 3 do call('PEXPIRE', KEYS[i], kept) end
+return {'ok', found, reason, bits, generation, token, cursor}

@@ -1,0 +1,8 @@
+-- Takes or renews a lease.
+-- KEYS: lease
+-- ARGV: holder, milliseconds
+-- Returns: {'ok'} | {'held', holder, ms left}
+local holder = other_holder(KEYS[1], ARGV[1])
+if holder then return {'held', holder, call('PTTL', KEYS[1])} end
+take_lease(KEYS[1], ARGV[1], ARGV[2])
+return {'ok'}

@@ -1,0 +1,179 @@
+-- One step of a pass: identity check, SCAN, copies, index, counters and checkpoint; planned only, it writes nothing.
+-- KEYS: progress, pending keys, partition lease, run record, step record
+-- ARGV: 'copy' or 'plan', run, owner, token, partition, bits, generation (plan: server process), scope, flag stage,
+--       keys to examine at most, SCAN count, lease in milliseconds, rate of this partition or '', samples at most,
+--       milliseconds a checkpoint is kept, then when planning: cursor, budget or '', pending keys
+-- Returns: {'ok', 'more' | 'done' | 'limited', cursor, {outcome, count, ...}, {id, workspace, outcome, reason, ...},
+--           {pending keys when planning}, budget or '', ms to rest} |
+--          {'wait', ms, 'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} | {'fenced', holder}
+local copying = ARGV[1] == 'copy'
+local run, owner, token, partition, bits = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local most, scan_count, lease, slot_rate = tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
+local chosen = parse_scope(ARGV[8])
+local time = call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local server = server_process()
+
+local cursor, budget, queue, rate = ARGV[16], tonumber(ARGV[17] or ''), {}, nil
+if copying then
+  local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition)
+  if at[1] ~= ARGV[7] then return {'void', 'the pass was started over'} end
+  if at[2] ~= server then return {'void', 'the server process is another one, on which its cursor means nothing'} end
+  if at[3] ~= epoch() then return {'void', 'a workspace has entered dual_write since'} end
+  if at[4] ~= token then return {'fenced', call('HGET', KEYS[3], 'holder') or 'another owner'} end
+  local holder = other_holder(K.lease, run)
+  if holder then return {'fenced', holder} end
+  cursor = at[5] or partition
+  budget = tonumber(call('HGET', KEYS[5], 'budget') or '')
+  rate = tonumber(call('HGET', KEYS[4], 'rps') or '')
+elseif ARGV[7] ~= server then
+  return {'void', 'the server process is another one, on which its cursor means nothing'}
+end
+
+local function renew_leases()
+  take_lease(K.lease, run, lease)
+  take_lease(KEYS[3], owner, lease)
+end
+
+-- A token bucket as its theoretical arrival time (GCRA); a pause of up to BURST is made up for.
+local BURST = 250000
+local limits = {}
+if copying then
+  local control = call('HMGET', K.control, 'paused', 'who', 'why', 'since')
+  if control[1] == '1' then
+    renew_leases()
+    return {'paused', control[2] or '', control[3] or '', control[4] or ''}
+  end
+  for _, limit in ipairs({{'rps', 'sum', rate}, {'rps_per_slot', KEYS[3], slot_rate}}) do
+    if limit[3] then
+      local due = tonumber(call('HGET', K.bucket, limit[2]) or '') or now
+      if due > now + 60000000 then due = now end
+      if due > now then
+        renew_leases()
+        return {'wait', integer(math.ceil((due - now) / 1000)), limit[1]}
+      end
+      limits[#limits + 1] = {limit[2], limit[3], due}
+      most = math.min(most, math.max(1, math.floor(limit[3] / 10)))
+    end
+  end
+end
+
+-- What an earlier step has scanned but not examined comes first, so that any number of keys is a step.
+if copying then
+  queue = call('LRANGE', KEYS[2], 0, -1)
+else
+  for i = 18, #ARGV do queue[#queue + 1] = ARGV[i] end
+end
+local had_pending = #queue > 0
+local cut = 2 ^ bits
+-- Whether a cursor lies beyond this partition: its low bits are no longer the partition's number.
+local function left_partition(next_cursor)
+  if next_cursor == '0' then return true end
+  if bits == 0 then return false end
+  -- A cursor has 64 bits, Lua's numbers 53; 10^12 is a multiple of 2^12, so twelve digits tell the low bits.
+  return tonumber(string.sub(next_cursor, -12)) % cut ~= tonumber(partition)
+end
+local walked = cursor == 'end'
+local rounds = 0
+while #queue == 0 and not walked and rounds < 10 do
+  local step = call('SCAN', cursor, 'MATCH', K.legacy .. '*', 'COUNT', scan_count)
+  cursor, queue, rounds = step[1], step[2], rounds + 1
+  if left_partition(cursor) then walked, cursor = true, 'end' end
+end
+
+local stage = stage_cache(ARGV[9])
+
+local function migrate(workspace, id, enqueued_at)
+  local from, to = legacy_key(id), scoped_key(workspace, id)
+  local state
+  if copying then
+    index_late(workspace, id, enqueued_at)
+    if call('COPY', from, to) == 1 then return 'migrated' end
+    state = scoped_state(workspace, id)
+  else
+    state = scoped_state(workspace, id)
+    if state == 'absent' then return 'migrated' end
+  end
+  if state == 'other' then return 'conflict', 'other_type' end
+  if state == 'partial' then
+    if copying then carry(from, to) end
+    return 'migrated'
+  end
+  if same(from, to) then return 'exists' end
+  return 'conflict', 'differs'
+end
+
+-- Outcome, reason and workspace of one key.
+local function examine(id)
+  local state, workspace, fault, enqueued_at = legacy_state(id)
+  if state == 'absent' then return 'gone', nil, nil end
+  if chosen and not (workspace and chosen[workspace]) then return 'filtered', nil, workspace end
+  if state == 'invalid' then return 'invalid', fault, workspace end
+  if stage(workspace) == 'legacy' then return 'filtered', 'legacy', workspace end
+  local outcome, reason = migrate(workspace, id, enqueued_at)
+  return outcome, reason, workspace
+end
+
+local counts, by_workspace, samples, examined, quarantined = {}, {}, {}, 0, {}
+local function count(name) counts[name] = (counts[name] or 0) + 1 end
+local function count_for(workspace, name)
+  local field = name .. ':' .. workspace
+  by_workspace[field] = (by_workspace[field] or 0) + 1
+end
+
+while examined < #queue and examined < most and (not budget or budget > 0) do
+  local id = id_of(queue[examined + 1])
+  local fine, outcome, reason, workspace = pcall(examine, id)
+  if not fine then
+    local code = error_code(outcome)
+    if GLOBAL[code] then return type(outcome) == 'table' and outcome or redis.error_reply(code .. ' the step was given up') end
+    outcome, reason, workspace = 'errors', code, nil
+  end
+  examined = examined + 1
+  count('scanned')
+  count(outcome)
+  local label = workspace or '_invalid'
+  count_for(label, 'scanned')
+  count_for(label, outcome)
+  if outcome == 'invalid' then quarantined[#quarantined + 1] = {id, reason .. '\31' .. (workspace or '')} end
+  if (outcome == 'invalid' or outcome == 'conflict' or outcome == 'errors') and #samples < tonumber(ARGV[14]) * 4 then
+    for _, part in ipairs({id, workspace or '', outcome, reason or ''}) do samples[#samples + 1] = part end
+  end
+  if budget and not (chosen and (outcome == 'filtered' or outcome == 'gone')) then budget = budget - 1 end
+end
+
+local left = {}
+for i = examined + 1, #queue do left[#left + 1] = queue[i] end
+local state = 'more'
+if walked and #left == 0 then state = 'done' elseif budget and budget <= 0 then state = 'limited' end
+
+local tally = {}
+for name, number in pairs(counts) do tally[#tally + 1], tally[#tally + 2] = name, integer(number) end
+local budget_text = budget and integer(budget) or ''
+if not copying then return {'ok', state, cursor, tally, samples, left, budget_text, 0} end
+
+for name, number in pairs(counts) do
+  call('HINCRBY', KEYS[1], name .. ':' .. partition, number)
+  call('HINCRBY', KEYS[5], name, number)
+end
+for field, number in pairs(by_workspace) do call('HINCRBY', K.counters, field, number) end
+for _, record in ipairs(quarantined) do call('HSET', K.quarantine, record[1], record[2]) end
+if had_pending or #left > 0 then
+  call('DEL', KEYS[2])
+  for i = 1, #left, 1000 do call('RPUSH', KEYS[2], unpack(left, i, math.min(i + 999, #left))) end
+  call('PEXPIRE', KEYS[2], ARGV[15])
+end
+call('HSET', KEYS[1], 'cursor:' .. partition, cursor)
+if state == 'done' then call('HSET', KEYS[1], 'done:' .. partition, owner) end
+if budget then call('HSET', KEYS[5], 'budget', budget_text) end
+local rest = 0
+for _, limit in ipairs(limits) do
+  local due = math.max(limit[3], now - BURST) + examined * 1000000 / limit[2]
+  call('HSET', K.bucket, limit[1], integer(due))
+  call('PEXPIRE', K.bucket, 60000)
+  rest = math.max(rest, due - now)
+end
+call('PEXPIRE', KEYS[1], ARGV[15])
+renew_leases()
+if state ~= 'more' then call('DEL', KEYS[3]) end
+return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.ceil(math.max(0, rest) / 1000))}

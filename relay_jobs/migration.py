@@ -1,0 +1,385 @@
+"""The verbs that every door calls: survey, dry run, pass, verification, moves and live control."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import redis
+
+from relay_jobs import backfill, control, runs
+from relay_jobs.errors import NothingRecorded, PassVoid, Refused, UsageError
+from relay_jobs.jobs import parse_job_id, parse_workspace
+from relay_jobs.keys import scope_name
+from relay_jobs.ladder import EVERYONE, Ladder, Recorded
+from relay_jobs.moves import Move, Moves
+from relay_jobs.preflight import Survey, survey
+from relay_jobs.progress import BatchReport, Books, Phase, Sample, Verdict
+from relay_jobs.quarantine import Quarantine
+from relay_jobs.runs import Pass, Terms
+from relay_jobs.scanning import partition_bits, partitionable
+from relay_jobs.servers import Server, bytes_client, identify, name_connections
+from relay_jobs.settings import Settings
+from relay_jobs.stages import Stage
+from relay_jobs.verification import Quarantined, Verification, VerifyStep
+
+Batch = int | Literal["auto"]
+
+DEFAULT_RPS = 1000
+BATCH_MAX = 10_000
+_BATCH, _BATCH_FULL_SPEED = 100, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Books of one step of a run, and of the pass that it worked on."""
+
+    books: Books
+    total: Books
+    complete: bool
+    limited: bool
+    duration_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        facts = {"duration_seconds": round(self.duration_seconds, 3), "complete": self.complete}
+        return self.books.as_dict() | facts | {"pass": self.total.as_dict()}
+
+
+class Migration:
+    """Migration of one server's jobs.
+
+    Args:
+        client: a ``redis.Redis`` of the job store.
+        settings: default: from the environment.
+        who: who acts, for history and records.
+        sleep: how to rest.
+
+    Raises:
+        UnsupportedServer: a cluster, Redis below 7.0, or a server that does not answer INFO.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        settings: Settings | None = None,
+        *,
+        who: str = "unknown",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = bytes_client(client)
+        name_connections(self.client)
+        self.settings = settings or Settings.from_env()
+        self.who, self._sleep = who, sleep
+        self.server: Server = identify(self.client)
+        self.ladder = Ladder(self.client)
+        self.quarantine = Quarantine(self.client)
+        self.moves = Moves(self.client, self.settings, who)
+
+    @property
+    def target(self) -> str:
+        """Host, port, database and server process, without a password."""
+        return self.server.target
+
+    def survey(self) -> Survey:
+        """Count what the server holds, by read commands only."""
+        return survey(self.client)
+
+    def dry_run(
+        self,
+        *,
+        workspaces: Sequence[str] = (),
+        max_keys: int | None = None,
+        rps: int | None = DEFAULT_RPS,
+        batch: Batch = "auto",
+    ) -> Iterator[BatchReport]:
+        """What a pass would do; writes nothing at all, always from the start.
+
+        Raises:
+            UsageError: a number out of bounds, a malformed workspace.
+        """
+        scope = _scope(workspaces)
+        _positive("max_keys", max_keys)
+        return backfill.plan(
+            self.client,
+            server=identify(self.client).run_id,
+            scope=",".join(scope),
+            flag_stage=self.settings.flag_stage,
+            batch=_batch(batch, rps),
+            max_keys=max_keys,
+            rps=_positive("rps", rps),
+            sleep=self._sleep,
+        )
+
+    def open_pass(  # noqa: PLR0913 -- one keyword for each option of a run
+        self,
+        *,
+        run: str,
+        step: str,
+        workspaces: Sequence[str] = (),
+        partitions: int = 1,
+        max_keys: int | None = None,
+        rps: int | None = DEFAULT_RPS,
+        rps_per_slot: int | None = None,
+        batch: Batch = "auto",
+        restart: bool = False,
+        progress_key: str | None = None,
+        wait: bool = True,
+    ) -> Pass:
+        """Take the lease and open the scope's pass: an unfinished one goes on, with the partitions it had.
+
+        Args:
+            run: who holds the lease; the books and the rate belong to it.
+            step: which step of the run.
+            workspaces: scope, empty for all.
+            partitions: a power of two; a server whose cursors cannot be divided gets one.
+            max_keys: keys of the scope to examine in this step at most.
+            rps: examined keys a second over all partitions; ``None`` is without a limit.
+            rps_per_slot: of one running partition.
+            batch: keys of one SCAN step.
+            restart: begin from the start.
+            progress_key: where the checkpoint is kept; default: by scope.
+            wait: wait for a held lease for as long as it lives without renewal.
+
+        Raises:
+            LeaseHeld: another run is alive.
+            NothingRecorded: no stage is recorded.
+            Refused: the scope is in stage ``legacy``, where nothing may be copied.
+            UsageError: an option out of bounds.
+        """
+        scope = _scope(workspaces)
+        self._refuse_unwritten(scope, "backfill")
+        bits = partition_bits(partitions)
+        name = scope_name(scope) if progress_key is None else parse_job_id(progress_key, "progress key")
+        opened = Pass(
+            run=run,
+            step=step,
+            name=name,
+            workspaces=scope,
+            bits=bits if partitionable(self.client, partitions) else 0,
+            batch=_batch(batch, rps),
+            rps_per_slot=_positive("rps_per_slot", rps_per_slot),
+        )
+        terms = Terms(restart, _positive("max_keys", max_keys), _positive("rps", rps), self.who)
+        joined = runs.waited(
+            lambda: runs.join(self.client, opened, None, run, self.settings.lease_seconds, terms),
+            self.settings.lease_seconds + 1 if wait else 0,
+            self._sleep,
+        )
+        resumed = joined.found == "resumed"
+        return replace(opened, bits=joined.bits, resumed=resumed, note=joined.reason)
+
+    def walk(self, opened: Pass, partition: int, owner: str) -> Iterator[BatchReport]:
+        """One partition to its end, or until ``max_keys`` is used up.
+
+        Raises:
+            LeaseHeld: another run, or another owner of the partition, is alive.
+            Fenced: another owner has taken over meanwhile.
+        """
+        walker = backfill.Walk(
+            self.client,
+            opened,
+            flag_stage=self.settings.flag_stage,
+            lease_seconds=self.settings.lease_seconds,
+            sleep=self._sleep,
+        )
+        return walker.partition(partition, owner)
+
+    def close(self, opened: Pass, owner: str) -> Iterator[BatchReport]:
+        """Complete the pass; partitions that were not walked on this server process are walked here first.
+
+        A pass that has used up ``max_keys`` stays open for the next run.
+        """
+        while True:
+            try:
+                if runs.finish(self.client, opened, *self._pass_record(opened)):
+                    return
+                left = runs.open_partitions(self.client, opened)
+                note = f"{len(left)} of {opened.partitions} partitions are not walked on this server process"
+            except PassVoid as void:
+                left, note = list(range(opened.partitions)), void.reason
+            if runs.accounts(self.client, opened).limited:
+                return
+            yield BatchReport(Phase.RESTARTED, 0, opened.partitions, reason=f"{note}; they are walked now")
+            for number in left:
+                yield from self.walk(opened, number, owner)
+
+    def summary(self, opened: Pass) -> Summary:
+        """Books of this step and of its pass, read from Redis: exact whatever became of the process."""
+        found = runs.accounts(self.client, opened)
+        seconds = found.now - found.started_at
+        return Summary(found.step, found.total, found.complete, found.limited, seconds)
+
+    def release(self, run: str) -> None:
+        """Give the run's lease back."""
+        runs.release(self.client, run)
+
+    def verify(self, *, workspaces: Sequence[str] = (), repair: bool = False, run: str = "") -> "RecordedVerification":
+        """Compare every job of a scope in both directions, byte for byte; iterate it, then read its ``verdict``.
+
+        Args:
+            workspaces: scope, empty for all.
+            repair: make unequal copies equal, one atomic step a job, as the stage says.
+            run: who holds the lease while repairing.
+
+        Raises:
+            LeaseHeld: another run is alive (only to repair).
+            Refused: the scope is in a stage that does not write both schemas (only to repair).
+        """
+        scope = _scope(workspaces)
+        recorded = self.ladder.recorded()
+        if repair:
+            self._refuse_unwritten(scope, "repair")
+        elif not scope and _all_legacy(recorded):
+            what = "every workspace is in stage legacy, where there is nothing to compare"
+            raise Refused(what, ["relay-jobs stage set dual_write"])
+        return RecordedVerification(self, scope, recorded, run if repair else None)
+
+    def set_stage(
+        self,
+        target: Stage,
+        workspace: str | None = None,
+        *,
+        legacy_writers_gone: bool = False,
+        override: str | None = None,
+    ) -> Move:
+        """See :meth:`Moves.set_stage`."""
+        if workspace is not None:
+            parse_workspace(workspace)
+        return self.moves.set_stage(target, workspace, legacy_writers_gone=legacy_writers_gone, override=override)
+
+    def rollback(self, workspace: str | None = None) -> list[Move]:
+        """See :meth:`Moves.rollback`."""
+        return self.moves.rollback(None if workspace is None else parse_workspace(workspace))
+
+    def pause(self, why: str) -> None:
+        """Running and later work rests before its next batch."""
+        control.pause(self.client, self.who, why)
+        self.ladder.note({"event": "pause", "who": self.who, "why": why})
+
+    def resume(self) -> None:
+        """Paused work goes on."""
+        control.resume(self.client, self.who)
+        self.ladder.note({"event": "resume", "who": self.who})
+
+    def throttle(self, rps: int) -> str:
+        """Set the rate of the run that holds the lease; its name."""
+        _positive("rps", rps)
+        run = control.throttle(self.client, rps)
+        self.ladder.note({"event": "throttle", "who": self.who, "run": run, "rps": rps})
+        return run
+
+    def acknowledge(self, reason: str) -> list[Any]:
+        """Acknowledge every quarantined record of now; those that were not before."""
+        if not reason.strip():
+            msg = "an acknowledgement needs a reason"
+            raise UsageError(msg)
+        fresh = self.quarantine.acknowledge()
+        event = {"event": "quarantine_acknowledged", "who": self.who, "reason": reason, "records": len(fresh)}
+        self.ladder.note(event)
+        return fresh
+
+    def _refuse_unwritten(self, scope: Sequence[str], what: str) -> None:
+        recorded = self.ladder.recorded()
+        if not recorded.covers(scope):
+            reasons = ["where you are has to be recorded first: 'relay-jobs stage set legacy', then 'dual_write'"]
+            raise NothingRecorded(f"no stage is recorded, so nothing may be written by a {what}", reasons)
+        left = [w for w in scope if recorded.of(w) is Stage.LEGACY] if scope else []
+        if left or (not scope and _all_legacy(recorded)):
+            names = ", ".join(left) or "every workspace"
+            reason = "a copy made now would go stale unseen: 'relay-jobs stage set dual_write' first"
+            raise Refused(f"{names}: in stage legacy, where only the legacy schema is written", [reason])
+
+    def _pass_record(self, opened: Pass) -> tuple[dict[str, Any], float]:
+        found = runs.accounts(self.client, opened)
+        started = int(found.facts.get("started_at", 0)) / 1000
+        record = {
+            "run": opened.run,
+            "who": self.who,
+            "started_at": started,
+            "finished_at": found.now,
+            "epoch": found.facts.get("epoch", ""),
+            "server": found.facts.get("server", ""),
+            "stage": str(self.ladder.recorded().of(EVERYONE) or ""),
+        }
+        return record, found.now - started
+
+
+class RecordedVerification:
+    """A verification that records itself once it has run to its end; iterate it, then read ``verdict``."""
+
+    def __init__(self, migration: Migration, scope: tuple[str, ...], recorded: Recorded, run: str | None) -> None:
+        self._migration, self._scope, self._recorded, self._run = migration, scope, recorded, run
+        self._engine = Verification(
+            migration.client,
+            scope=",".join(scope),
+            flag_stage=migration.settings.flag_stage,
+            repairing_as=run,
+            quarantine=self._remember,
+        )
+
+    def __iter__(self) -> Iterator[VerifyStep]:
+        """Its steps; at the end the result is recorded, for the gates to stand on."""
+        started = self._migration.ladder.now()
+        self._hold_lease(wait=True)
+        for step in self._engine.steps():
+            yield step
+            self._hold_lease(wait=False)
+        self._record(started)
+        if self._run is not None:
+            self._migration.release(self._run)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The result so far; final once it was iterated to its end."""
+        return self._engine.verdict
+
+    def _hold_lease(self, *, wait: bool) -> None:
+        if self._run is None:
+            return
+        run, lease = self._run, self._migration.settings.lease_seconds
+        client = self._migration.client
+        runs.waited(lambda: runs.take_lease(client, run, lease), lease + 1 if wait else 0, self._migration._sleep)
+
+    def _remember(self, found: list[Quarantined]) -> None:
+        self._migration.quarantine.add((record.job_id, record.fault, record.workspace) for record in found)
+
+    def _record(self, started: float) -> None:
+        ladder = self._migration.ladder
+        now = ladder.recorded()
+        for scope in self._scope or (EVERYONE,):
+            before, after = self._recorded.of(scope), now.of(scope)
+            record = {
+                "started_at": started,
+                "finished_at": ladder.now(),
+                "epoch": self._recorded.epoch if self._recorded.epoch == now.epoch else "",
+                "server": self._engine.server,
+                "stage": str(before or "") if before is after else "",
+                "who": self._migration.who,
+                "books": self.verdict.as_dict(),
+            }
+            ladder.record_verification(scope, record)
+
+
+def _scope(workspaces: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({parse_workspace(workspace) for workspace in workspaces}))
+
+
+def _all_legacy(recorded: Recorded) -> bool:
+    return bool(recorded.stages) and all(stage is Stage.LEGACY for stage in recorded.stages.values())
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**9):
+        msg = f"invalid {name} {value!r}: allowed is a whole number from 1"
+        raise UsageError(msg)
+    return value
+
+
+def _batch(batch: Batch, rps: int | None) -> int:
+    if batch == "auto":
+        return _BATCH_FULL_SPEED if rps is None else _BATCH
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= BATCH_MAX:
+        msg = f"invalid batch {batch!r}: allowed is 'auto' or a whole number from 1 to {BATCH_MAX}"
+        raise UsageError(msg)
+    return batch

@@ -1,0 +1,96 @@
+"""Preflight: what a server holds before anything is moved, what it will cost, and what stands in the way."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import redis
+
+from relay_jobs.jobs import decode_id
+from relay_jobs.progress import Sample
+from relay_jobs.scripting import Script
+
+_SURVEY = Script("survey_keys", "engine", read_only=True)
+
+SAMPLES = 10
+_WEIGHED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Counts of a server's keys.
+
+    Attributes:
+        legacy: valid legacy jobs by workspace.
+        copies: whole workspace copies by workspace.
+        partial: hashes under a workspace's name that are no copy, by workspace.
+        invalid: legacy jobs that cannot be moved, by reason.
+        third_generation: ``ai:job:{id}`` records of an older generation.
+        bytes_per_job: mean memory of a sampled legacy job.
+        samples: some of the invalid ones.
+    """
+
+    legacy: Mapping[str, int]
+    copies: Mapping[str, int]
+    partial: Mapping[str, int]
+    invalid: Mapping[str, int]
+    third_generation: int
+    bytes_per_job: float
+    samples: tuple[Sample, ...]
+
+    @property
+    def legacy_keys(self) -> int:
+        """Keys that a walk examines."""
+        return sum(self.legacy.values()) + sum(self.invalid.values())
+
+    def bytes_needed(self, workspaces: Sequence[str] = ()) -> int:
+        """Memory that the second copies of a scope will take, from the sampled mean."""
+        names = workspaces or list(self.legacy)
+        missing = sum(max(0, self.legacy.get(name, 0) - self.copies.get(name, 0)) for name in names)
+        return round(missing * self.bytes_per_job)
+
+    def smallest(self, number: int) -> list[str]:
+        """The smallest workspaces, for a canary."""
+        return sorted(self.legacy, key=lambda name: (self.legacy[name], name))[:number]
+
+
+def survey(client: "redis.Redis", *, batch: int = 500) -> Survey:
+    """Walk the keyspace once, by read commands only."""
+    counts: Counter[str] = Counter()
+    samples: list[Sample] = []
+    weights: list[int] = []
+    for step in _steps(client, batch):
+        counts.update({name.decode(): int(n) for name, n in zip(step[2][::2], step[2][1::2], strict=True)})
+        if len(samples) < SAMPLES:
+            rows = zip(step[3][::3], step[3][1::3], step[3][2::3], strict=True)
+            samples += [Sample(decode_id(i), w.decode() or None, "invalid", why.decode()) for i, w, why in rows]
+        if step[4] and len(weights) < _WEIGHED:
+            weights.append(int(client.memory_usage(step[4][0]) or 0))  # type: ignore[arg-type]
+    return Survey(
+        legacy=_under(counts, "legacy:"),
+        copies=_under(counts, "workspace:"),
+        partial=_under(counts, "partial:"),
+        invalid=_under(counts, "invalid:"),
+        third_generation=counts["third_generation"],
+        bytes_per_job=sum(weights) / len(weights) if weights else 0.0,
+        samples=tuple(samples[:SAMPLES]),
+    )
+
+
+def _steps(client: "redis.Redis", batch: int) -> Iterator[list[list[bytes]]]:
+    cursor = b"0"
+    while True:
+        step = _SURVEY(client, (), cursor, batch, SAMPLES)
+        yield step
+        cursor = step[1]
+        if cursor == b"0":
+            return
+
+
+def has_jobs(client: "redis.Redis") -> bool:
+    """Whether the server holds any job, in any schema."""
+    return any(step[2] for step in _steps(client, 1000))
+
+
+def _under(counts: Counter[str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}

@@ -1,0 +1,239 @@
+"""The verification engine: both directions, every byte and expiry, compared inside the server."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from relay_jobs import keys
+from relay_jobs.errors import Fenced, PassVoid
+from relay_jobs.jobs import decode_id
+from relay_jobs.parity import Finding
+from relay_jobs.progress import Sample, Verdict, partition_fraction
+from relay_jobs.scripting import Script
+from relay_jobs.servers import identify
+
+_COMPARE = Script("compare_jobs", "engine", read_only=True)
+_EXTRA = Script("find_extra", "engine", read_only=True)
+_REPAIR = Script("repair_job", "engine")
+
+SAMPLES = 20
+# A writer without the library writes one schema after the other: it is given that long before a second reading.
+_SETTLE_SECONDS = 0.02
+# A job whose copies still move after so many readings is called what the last one found.
+_READINGS = 8
+_COUNTED = frozenset(Finding)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyStep:
+    """One step of a verification: which direction, how many keys so far, visited part of the whole, a notice."""
+
+    direction: str
+    checked: int
+    fraction: float
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A job that one reading found not equal; ``fingerprint`` is of both copies."""
+
+    job_id: bytes
+    workspace: bytes
+    finding: str
+    reason: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A legacy job that is not valid."""
+
+    job_id: bytes
+    workspace: bytes
+    fault: str
+    acknowledged: bool
+
+
+@dataclass(slots=True)
+class _Tally:
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+    repaired: int = 0
+    unacknowledged: int = 0
+
+
+class Verification:
+    """Compares every job of a scope in both directions.
+
+    Args:
+        client: the server.
+        scope: workspaces, comma-separated, '' for all.
+        flag_stage: what the process's flags mean, for workspaces without a recorded stage.
+        repairing_as: the run that holds the lease, to repair what is found; default: only look.
+        batch: keys of one SCAN step.
+        rest: seconds of rest for each second of work, so that tenants get their share.
+        sleep: how to rest.
+        quarantine: told of every legacy job that is not valid.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *,
+        scope: str,
+        flag_stage: str,
+        repairing_as: str | None = None,
+        batch: int = 100,
+        rest: float = 1.0,
+        sleep: Callable[[float], None] = time.sleep,
+        quarantine: Callable[[list[Quarantined]], None] = lambda _: None,
+    ) -> None:
+        self._client, self._scope, self._flag_stage = client, scope, flag_stage
+        self._run, self._batch, self._rest, self._sleep = repairing_as, batch, rest, sleep
+        self._quarantine = quarantine
+        self._tally = _Tally()
+        self._began = time.monotonic()
+        self.server = ""
+
+    def steps(self) -> Iterator[VerifyStep]:
+        """Walk both directions; on another server process it starts over, and says so."""
+        notice = ""
+        while True:
+            self._tally, self._began = _Tally(), time.monotonic()
+            self.server = identify(self._client).run_id
+            if notice:
+                yield VerifyStep("legacy", 0, 0.0, notice)
+            try:
+                yield from self._walk("legacy", self._compare_step, 0.0)
+                yield from self._walk("workspace", self._extra_step, 0.5)
+            except PassVoid as void:
+                notice = f"starting over: {void.reason}"
+            else:
+                return
+
+    @property
+    def verdict(self) -> Verdict:
+        """The result so far; final once :meth:`steps` is exhausted."""
+        counts, tally = self._tally.counts, self._tally
+        findings = {finding.value: counts[finding.value] for finding in Finding}
+        others = {name: counts[name] for name in ("unindexed", "malformed", "third_generation", "filtered")}
+        return Verdict(
+            **findings,
+            **others,
+            repaired=tally.repaired,
+            unacknowledged=tally.unacknowledged,
+            duration_seconds=time.monotonic() - self._began,
+            samples=tuple(tally.samples),
+        )
+
+    def _walk(self, direction: str, step: Callable[[int], int], offset: float) -> Iterator[VerifyStep]:
+        cursor, first = 0, True
+        while cursor or first:
+            began, first = time.monotonic(), False
+            cursor = step(cursor)
+            fraction = partition_fraction(cursor, 0, 0) if cursor else 1.0
+            yield VerifyStep(direction, self._checked(), offset + fraction / 2)
+            self._sleep((time.monotonic() - began) * self._rest)
+
+    def _checked(self) -> int:
+        return sum(number for name, number in self._tally.counts.items() if name in _COUNTED)
+
+    def _compare_step(self, cursor: int) -> int:
+        reply = self._compare(cursor)
+        doubts = _doubts(reply[3])
+        self._count(reply[2], doubts)
+        if reply[4]:
+            self._record_quarantined(reply[4])
+        self._settle(doubts, self._compare_again)
+        return int(reply[1])
+
+    def _extra_step(self, cursor: int) -> int:
+        reply = self._ask(_EXTRA, self.server, self._scope, self._flag_stage, cursor, self._batch)
+        doubts = _doubts(reply[3])
+        self._count(reply[2], doubts)
+        self._settle(doubts, self._extra_again)
+        return int(reply[1])
+
+    def _compare(self, cursor: int, *ids: bytes) -> list[Any]:
+        leave_out = "0" if self._scope else "1"
+        head = (self.server, self._scope, self._flag_stage, leave_out, cursor, self._batch)
+        return self._ask(_COMPARE, *head, *ids)
+
+    def _compare_again(self, doubts: list[Doubt]) -> list[Any]:
+        return self._compare(0, *(doubt.job_id for doubt in doubts))
+
+    def _extra_again(self, doubts: list[Doubt]) -> list[Any]:
+        names = [part for doubt in doubts for part in (doubt.workspace, doubt.job_id)]
+        return self._ask(_EXTRA, self.server, self._scope, self._flag_stage, 0, 0, *names)
+
+    def _ask(self, script: Script, *args: Any) -> list[Any]:
+        reply = script(self._client, (), *args)
+        if reply[0] == b"void":
+            msg = "the server process is another one; what was compared before proves nothing"
+            raise PassVoid(msg)
+        return reply
+
+    def _settle(self, doubts: list[Doubt], again: Callable[[list[Doubt]], list[Any]]) -> None:
+        """Read doubtful jobs again until two readings agree; only then is a finding counted."""
+        for reading in range(_READINGS):
+            if not doubts:
+                return
+            if any(doubt.finding != Finding.MISSING for doubt in doubts):
+                self._sleep(_SETTLE_SECONDS * 2**reading)
+            before = {(d.workspace, d.job_id): d for d in doubts}
+            reply = again(doubts)
+            now = _doubts(reply[3])
+            self._count(reply[2], now)
+            settled = [d for d in now if before.get((d.workspace, d.job_id)) == d or reading == _READINGS - 1]
+            for doubt in settled:
+                self._conclude(doubt)
+            doubts = [d for d in now if d not in settled]
+
+    def _conclude(self, doubt: Doubt) -> None:
+        finding, reason = doubt.finding, doubt.reason
+        if self._run is not None and finding != "malformed":
+            done, what = self._repair(doubt, self._run)
+            if done:
+                self._tally.repaired += 1
+                # What is equal or gone now is counted as that, so that the books still balance.
+                self._tally.counts["equal"] += what not in {"removed", "gone"}
+                return
+            reason = what
+        self._tally.counts[finding] += 1
+        if len(self._tally.samples) < SAMPLES:
+            sample = Sample(decode_id(doubt.job_id), doubt.workspace.decode(), finding, reason)
+            self._tally.samples.append(sample)
+
+    def _repair(self, doubt: Doubt, run: str) -> tuple[bool, str]:
+        where = (
+            keys.LEGACY_PREFIX + doubt.job_id,
+            keys.WORKSPACE_PREFIX + doubt.workspace + b":" + doubt.job_id,
+            keys.INDEX_PREFIX + doubt.workspace,
+        )
+        reply = _REPAIR(self._client, where, doubt.workspace, doubt.job_id, self._flag_stage, run)
+        if reply[0] == b"fenced":
+            msg = f"{decode_id(reply[1])} has taken over the lease; the repair ends"
+            raise Fenced(msg)
+        return reply[0] == b"ok", reply[1].decode()
+
+    def _count(self, tally: list[bytes], doubts: list[Doubt]) -> None:
+        for name, number in zip(tally[::2], tally[1::2], strict=True):
+            self._tally.counts[name.decode()] += int(number)
+        for doubt in doubts:
+            self._tally.counts[doubt.finding] -= 1
+
+    def _record_quarantined(self, flat: list[bytes]) -> None:
+        quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        found = [Quarantined(i, w, fault.decode(), known == b"1") for i, w, fault, known in quads]
+        self._tally.unacknowledged += sum(not record.acknowledged for record in found)
+        self._quarantine(found)
+
+
+def _doubts(flat: list[bytes]) -> list[Doubt]:
+    rows = zip(flat[::5], flat[1::5], flat[2::5], flat[3::5], flat[4::5], strict=True)
+    return [Doubt(job_id, space, found.decode(), why.decode(), print_) for job_id, space, found, why, print_ in rows]
