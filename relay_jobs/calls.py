@@ -48,6 +48,7 @@ class Calls:
         Raises:
             UnsupportedServer: a cluster, or Redis below 7.0.
             FlagConflict: an environment flag contradicts a recorded stage.
+            SettingsError: no stage is recorded, and the flags fit none.
         """
         self._attempt(lambda: require_supported(self._client))
         name_connections(self._client)
@@ -57,6 +58,7 @@ class Calls:
             if names:
                 raise FlagConflict(_flag_message(names, stage, scope))
         if keys.EVERYONE.decode() not in recorded:
+            settings.require_own_stage()
             _log.warning(
                 "no stage is recorded: this process goes by its own flags (%s); record one with 'relay-jobs stage set'",
                 settings.flag_stage,

@@ -44,20 +44,26 @@ class Settings:
     approval_timeout_hours: float = 24
 
     def __post_init__(self) -> None:
-        """Refuse flags that contradict each other."""
-        if stage_from_flags(self.flags) is None:
-            msg = (
-                f"{LEGACY_WRITES}=off contradicts the other flags: it needs {NEW_SCHEMA}=on, "
-                f"{READ_PREFERS_NEW}=on and {READ_FALLBACK_OLD}=off"
-            )
+        """Refuse flags that contradict each other in every stage."""
+        if not self.flags.legacy_writes and not (self.flags.new_schema and self.flags.read_prefers_new):
+            msg = f"{LEGACY_WRITES}=off contradicts the other flags: it needs {NEW_SCHEMA}=on and {READ_PREFERS_NEW}=on"
             raise SettingsError(msg)
 
     @property
     def flag_stage(self) -> Stage:
         """The stage that the flags mean."""
-        stage = stage_from_flags(self.flags)
-        assert stage is not None  # noqa: S101 -- refused in __post_init__
-        return stage
+        # Without legacy writes and with READ_FALLBACK_OLD on, the flags fit no stage by themselves but agree with one.
+        return stage_from_flags(self.flags) or Stage.SEALED
+
+    def require_own_stage(self) -> None:
+        """Refuse flags that fit no stage by themselves, where none is recorded that would rule.
+
+        Raises:
+            SettingsError: names the flags and what they need.
+        """
+        if stage_from_flags(self.flags) is None:
+            msg = f"no stage is recorded, and {LEGACY_WRITES}=off by itself needs {READ_FALLBACK_OLD}=off too"
+            raise SettingsError(msg)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
