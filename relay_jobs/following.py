@@ -1,0 +1,65 @@
+"""Reports of running work, into the log and the Storage tab of an Airflow task."""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from relay_jobs.narrate import Line, Narrator, sample_text
+from relay_jobs.progress import BatchReport, Sample
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+_MIRROR_SECONDS = 1.0
+
+
+class Mirror:
+    """Shows progress in the task's Storage tab; Redis stays the truth."""
+
+    def __init__(self, context: "Context") -> None:
+        self._store: Any = context.get("task_state_store")
+        self._shown_at = -_MIRROR_SECONDS
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Store it, at most once a second."""
+        now = time.monotonic()
+        if self._store is None or now - self._shown_at < _MIRROR_SECONDS:
+            return
+        self._shown_at = now
+        try:
+            self._store.set("progress", progress)
+        except AirflowRuntimeError as error:
+            log.warning("progress is no longer mirrored to Airflow, the work goes on: %s", error)
+            self._store = None
+
+
+def follow(context: "Context", narrator: Narrator, reports: Iterable[BatchReport]) -> BatchReport | None:
+    """Drive a walk, tell it in the log, mirror it; its last report."""
+    mirror, last = Mirror(context), None
+    for last in reports:
+        tell(narrator.lines(last))
+        mirror.show(narrator.snapshot())
+    return last
+
+
+def tell(lines: Iterable[Line]) -> None:
+    """Log lines of a report."""
+    for line in lines:
+        log.log(logging.WARNING if line.warning else logging.INFO, "%s", line.text)
+
+
+def section(title: str, rows: Iterable[str]) -> None:
+    """Log a table under its title."""
+    log.info("%s", title)
+    for row in rows:
+        log.info("  %s", row)
+
+
+def point_out(samples: Iterable[Sample]) -> None:
+    """Log jobs that need eyes, by id and reason."""
+    tell(Line(sample_text(sample), warning=True) for sample in samples)

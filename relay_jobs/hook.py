@@ -1,0 +1,121 @@
+"""From a task to the migration: Airflow's connection through the Redis provider's hook, and who the task is."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import redis
+from airflow.providers.redis.hooks.redis import RedisHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from relay_jobs.errors import UsageError
+from relay_jobs.jobs import parse_workspace
+from relay_jobs.migration import Migration
+from relay_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+CONNECTION = "relay_redis"
+
+
+def connect() -> "redis.Redis":
+    """A client for the connection ``relay_redis``; nothing is sent yet.
+
+    Raises:
+        UsageError: the connection is missing, or says something that the hook would silently ignore.
+    """
+    hook = RedisHook(redis_conn_id=CONNECTION)
+    try:
+        said = hook.get_connection(CONNECTION)
+    except AirflowNotFoundException:
+        msg = (
+            f"there is no connection {CONNECTION!r}: add it under Admin, Connections (type Redis, with host, port and "
+            f'password; the database as extra {{"db": 0}}), or as AIRFLOW_CONN_{CONNECTION.upper()}'
+        )
+        raise UsageError(msg) from None
+    wrong = complaint(said)
+    if wrong:
+        msg = f"connection {CONNECTION!r}: {wrong}"
+        raise UsageError(msg)
+    client: redis.Redis = hook.get_conn()  # type: ignore[no-untyped-call]
+    return client
+
+
+def complaint(said: Any) -> str:
+    """What is wrong with a connection, '' if nothing is."""
+    extra = said.extra_dejson
+    database = extra.get("db")
+    if extra.get("cluster"):
+        return (
+            "cluster is true, but the two keys of a job hash to different slots of a cluster, so that no step over "
+            "both can be atomic; a standalone server is needed"
+        )
+    if said.conn_type != "redis":
+        tls = '; for TLS add the extra {"ssl": true}' if said.conn_type == "rediss" else ""
+        return f"its type is {said.conn_type!r}; it has to be 'redis'{tls}"
+    if not said.host:
+        return "it names no host"
+    if database is not None and not str(database).isdecimal():
+        return f"the extra db is {database!r}; it has to be a number"
+    if said.schema and said.schema != str(database):
+        return (
+            f"it names database {said.schema!r} in its path (schema), which Airflow's Redis hook ignores: it would use "
+            f'database {database or 0}. Say it as extra {{"db": {said.schema}}}, or in a URI as ?db={said.schema}'
+        )
+    return ""
+
+
+def migration(context: "Context") -> Migration:
+    """The migration on the connection's store; in its history, the person who triggered the run."""
+    relay = Migration(connect(), Settings.from_env(), who=f"{triggered_by(context)} ({run_id(context)})")
+    log.info("store: %s", relay.target)
+    return relay
+
+
+def run_id(context: "Context") -> str:
+    """Under which name the run holds the lease; the same for all its tasks and tries."""
+    return f"airflow:{context['dag'].dag_id}:{context['run_id']}"
+
+
+def owner(context: "Context") -> str:
+    """The unit of work: the same for every try of a task, so that the next try takes over at once."""
+    ti = context["ti"]
+    return f"{run_id(context)}:{ti.task_id}:{ti.map_index}"
+
+
+def triggered_by(context: "Context") -> str:
+    """Who triggered the run, as far as Airflow knows."""
+    return context["dag_run"].triggering_user_name or "unknown"
+
+
+@contextmanager
+def holding_lease(relay: Migration, context: "Context") -> Iterator[None]:
+    """Give the run's lease back at the end; a store that cannot be reached lets it expire by itself."""
+    try:
+        yield
+    finally:
+        with suppress(redis.RedisError):
+            relay.release(run_id(context))
+
+
+def refuse_unknown(context: "Context") -> dict[str, Any]:
+    """The run's params; Airflow lets unknown keys pass, and a typo would run on the default."""
+    allowed = sorted(context["dag"].params)
+    unknown = sorted(set(context["dag_run"].conf or {}) - set(allowed))
+    if unknown:
+        msg = f"unknown in the run config: {', '.join(map(repr, unknown))}; known are {', '.join(allowed)}"
+        raise UsageError(msg)
+    return dict(context["params"])
+
+
+def parse_workspaces(given: Iterable[str]) -> tuple[str, ...]:
+    # Once more: the pattern of the param lets a newline at the end pass.
+    return tuple(parse_workspace(workspace) for workspace in given)
+
+
+def named(scope: Iterable[str]) -> str:
+    return ", ".join(scope) or "all workspaces"
