@@ -13,7 +13,7 @@ from relay_jobs import keys
 from relay_jobs.errors import FlagConflict, RelayJobsError, WrongType
 from relay_jobs.metrics import StoreMetrics, store_metrics
 from relay_jobs.scripting import Arg, Script
-from relay_jobs.servers import name_connections, require_supported
+from relay_jobs.servers import name_connections, refuse_cluster_client, require_supported
 from relay_jobs.settings import Settings
 from relay_jobs.stages import READ_PREFERS_NEW, RULES, Side, Stage, flag_conflicts
 
@@ -50,8 +50,9 @@ class Calls:
             FlagConflict: an environment flag contradicts a recorded stage.
             SettingsError: no stage is recorded, and the flags fit none.
         """
-        self._attempt(lambda: require_supported(self._client))
+        refuse_cluster_client(self._client)
         name_connections(self._client)
+        self._attempt(lambda: require_supported(self._client))
         recorded = self._attempt(lambda: recorded_stages(self._client))
         for scope, stage in recorded.items():
             names = flag_conflicts(settings.flags, stage)

@@ -37,9 +37,9 @@ def identify(client: "redis.Redis") -> Server:
     Raises:
         UnsupportedServer: a cluster, a version below 7.0, or a server that does not answer INFO.
     """
-    _refuse_cluster_client(client)
+    refuse_cluster_client(client)
     try:
-        info: dict[str, Any] = client.info("server")  # type: ignore[assignment]
+        info: dict[str, Any] = client.info("server")
     except ResponseError as error:
         msg = f"the server does not answer INFO server ({error}); it is needed to tell server processes apart"
         raise UnsupportedServer(msg) from error
@@ -60,9 +60,9 @@ def require_supported(client: "redis.Redis") -> None:
     Raises:
         UnsupportedServer: a cluster, or a version below 7.0.
     """
-    _refuse_cluster_client(client)
+    refuse_cluster_client(client)
     try:
-        _require_supported(client.info("server"))  # type: ignore[arg-type]
+        _require_supported(client.info("server"))
     except ResponseError as error:
         # A server that hides INFO can still run the job store; only the engines need to know the process.
         if "unknown command" not in str(error).lower() and "permission" not in str(error).lower():
@@ -75,7 +75,7 @@ def bytes_client(client: "redis.Redis") -> "redis.Redis":
     Raises:
         UnsupportedServer: a cluster client.
     """
-    _refuse_cluster_client(client)
+    refuse_cluster_client(client)
     pool = client.connection_pool
     if not pool.connection_kwargs.get("decode_responses"):
         return client
@@ -90,14 +90,23 @@ def read_hash(client: "redis.Redis", key: bytes) -> dict[bytes, bytes]:
 
 def name_connections(client: "redis.Redis") -> None:
     """Let every connection of this client say that it uses the library: the evidence for "no old process is left"."""
-    kwargs = client.connection_pool.connection_kwargs
-    given = kwargs.get("client_name") or ""
-    if not given.startswith(CLIENT_NAME):
-        kwargs["client_name"] = f"{CLIENT_NAME}:{given}" if given else CLIENT_NAME
-        client.connection_pool.disconnect(inuse_connections=False)
+    pool, own = client.connection_pool, client.connection
+    given = pool.connection_kwargs.get("client_name") or ""
+    if given.startswith(CLIENT_NAME):
+        return
+    name = f"{CLIENT_NAME}:{given}" if given else CLIENT_NAME
+    pool.connection_kwargs["client_name"] = name
+    # A connection that was made before keeps its name over a reconnect, so those that are idle are not used again.
+    if own is None:
+        pool.disconnect(inuse_connections=False)
+        pool.reset()
+    else:
+        own.client_name = name
+        own.disconnect()
 
 
-def _refuse_cluster_client(client: object) -> None:
+def refuse_cluster_client(client: object) -> None:
+    """Refuse a client of redis-py that spreads keys over a cluster."""
     if not hasattr(client, "connection_pool"):
         raise UnsupportedServer(_CLUSTER)
 

@@ -93,7 +93,7 @@ def test_a_partial_workspace_copy_is_never_read(client: redis.Redis, staged: Job
 
 @pytest.mark.parametrize("environ", COMBINATIONS, ids=lambda environ: "+".join(off(environ)) or "none")
 def test_flags_beside_a_recorded_stage(client: redis.Redis, stage: Stage, environ: dict[str, str]) -> None:
-    """A flag that agrees or widens never stops a start; one that contradicts is named with the stage and the way out."""
+    """A flag that agrees or widens never stops a start; one that contradicts is named with its stage and way out."""
     set_stage(client, stage)
     conflicting = [name for name in off(environ) if stage not in ACCEPTED_OFF[name]]
     if not conflicting:
@@ -157,7 +157,7 @@ def test_a_workspace_of_its_own_can_refuse_a_start(client: redis.Redis) -> None:
     """A flag is held against every recorded stage, and the message names the workspace."""
     set_stage(client, Stage.LEGACY)
     set_stage(client, Stage.DUAL_WRITE, "acme")
-    with pytest.raises(FlagConflict, match="AI_JOBS_NEW_SCHEMA=off contradicts .* dual_write of workspace acme"):
+    with pytest.raises(FlagConflict, match=r"AI_JOBS_NEW_SCHEMA=off contradicts .* dual_write of workspace acme"):
         JobStore(client, Settings.from_env({"AI_JOBS_NEW_SCHEMA": "off"}))
 
 
