@@ -11,7 +11,7 @@ from relay_jobs.errors import Fenced, PassVoid
 from relay_jobs.jobs import decode_id
 from relay_jobs.progress import BatchReport, Books, Phase, Sample, partition_fraction
 from relay_jobs.runs import CHECKPOINT_TTL_MS, Joined, Pass, join, release, waited
-from relay_jobs.scripting import Script
+from relay_jobs.scripting import Arg, Script
 
 _WALK = Script("walk_batch", "engine")
 
@@ -78,13 +78,17 @@ class Walk:
                 return
 
     def _steps(self, number: int, owner: str, joined: Joined) -> Iterator[BatchReport]:
-        name = self._pass.name
-        where = (keys.progress(name), keys.pending(name, number), keys.partition_lease(name, number))
-        where += (keys.run(self._pass.run), self._pass.record)
-        rate = "" if self._pass.rps_per_slot is None else self._pass.rps_per_slot
-        args = ("copy", self._pass.run, owner, joined.token, number, self._pass.bits, joined.generation)
-        args += (self._pass.scope, self._flag_stage, self._pass.batch, self._pass.batch, round(self._lease * 1000))
-        args += (rate, SAMPLES, CHECKPOINT_TTL_MS)
+        opened, lease = self._pass, round(self._lease * 1000)
+        where = (
+            keys.progress(opened.name),
+            keys.pending(opened.name, number),
+            keys.partition_lease(opened.name, number),
+            keys.run(opened.run),
+            opened.record,
+        )
+        rate = "" if opened.rps_per_slot is None else opened.rps_per_slot
+        args: list[Arg] = ["copy", opened.run, owner, joined.token, number, opened.bits, joined.generation]
+        args += [opened.scope, self._flag_stage, opened.batch, opened.batch, lease, rate, SAMPLES, CHECKPOINT_TTL_MS]
         while True:
             reply = _WALK(self._client, where, *args)
             report = self._interpret(number, reply)
@@ -117,7 +121,7 @@ class Walk:
         return BatchReport(phase, number, self._pass.partitions, **facts)
 
 
-def plan(  # noqa: PLR0913 -- a dry run has no pass to carry them
+def plan(
     client: "redis.Redis",
     *,
     server: str,
@@ -142,12 +146,12 @@ def plan(  # noqa: PLR0913 -- a dry run has no pass to carry them
                 sleep(limiter.rest(report.counts.scanned))
         except PassVoid as void:
             yield BatchReport(Phase.RESTARTED, reason=void.reason)
-            server = str(client.info("server")["run_id"])  # type: ignore[index]
+            server = str(client.info("server")["run_id"])
         else:
             return
 
 
-def _plan_steps(  # noqa: PLR0913 -- as above
+def _plan_steps(
     client: "redis.Redis", server: str, scope: str, flag_stage: str, batch: int, state: list[Any]
 ) -> Iterator[BatchReport]:
     head = ("plan", "", "", "", 0, 0, server, scope, flag_stage, batch, batch, 0, "", SAMPLES, 0)

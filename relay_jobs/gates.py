@@ -1,6 +1,6 @@
 """Gates of the ladder: what must be proven before a scope may move up one rung; pure, evaluated on recorded facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,9 +135,9 @@ def _when(condition: bool, reason: str) -> list[str]:  # noqa: FBT001 -- reads a
     return [reason] if condition else []
 
 
-def _best(proofs: Sequence[Proof], absent: str, judge: Any) -> tuple[str, ...]:
+def _best(proofs: Sequence[Proof], absent: str, judge: Callable[[Proof], list[str]]) -> tuple[str, ...]:
     """Reasons against the proof that has fewest of them; one good proof is enough."""
     if not proofs:
         return (absent,)
-    return tuple(min((judge(proof) for proof in sorted(proofs, key=lambda p: -p.finished_at)), key=len))
-
+    judged: list[list[str]] = [judge(proof) for proof in sorted(proofs, key=lambda p: -p.finished_at)]
+    return tuple(min(judged, key=len))

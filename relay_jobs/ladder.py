@@ -93,7 +93,7 @@ class Ladder:
 
     def history(self, limit: int = 50) -> list[dict[str, Any]]:
         """Newest events first."""
-        return [json.loads(text) for text in self._client.lrange(keys.HISTORY, 0, limit - 1)]  # type: ignore[union-attr]
+        return [json.loads(text) for text in self._client.lrange(keys.HISTORY, 0, limit - 1)]
 
     def last(self, key: bytes) -> dict[str, Any]:
         """Records of the last pass or verification, by scope."""
@@ -105,12 +105,12 @@ class Ladder:
 
     def now(self) -> float:
         """The server's clock, in seconds since 1970."""
-        seconds, micros = self._client.time()  # type: ignore[misc]
+        seconds, micros = self._client.time()
         return float(seconds) + float(micros) / 1e6
 
     def strangers(self, ours: str) -> list[Stranger]:
         """Connections that do not carry the library's name; replicas and this process's own are left out."""
-        clients: list[dict[str, str]] = self._client.client_list()  # type: ignore[assignment]
+        clients: list[dict[str, str]] = self._client.client_list()
         own = str(self._client.client_id())
         return [
             Stranger(c.get("name") or "(no name)", c.get("addr", ""), c.get("cmd", ""))

@@ -47,7 +47,8 @@ class _Position:
         try:
             values = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=="))
             *words, scan, left = values
-            position = cls(*words, scan, tuple(left))
+            workspace_, status_, walk, score, member = words
+            position = cls(workspace_, status_, walk, score, member, scan, tuple(left))
         except (ValueError, TypeError, binascii.Error, RecursionError):
             msg = "the cursor is malformed: pass next_cursor as it was returned"
             raise InvalidCursor(msg) from None
@@ -76,7 +77,7 @@ class Listing:
 
     def page(self, workspace: WorkspaceId, status: JobStatus | None, limit: int, cursor: str | None) -> Page:
         """One page, in a bounded number of round trips."""
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
+        if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
             msg = f"invalid limit {limit!r}: allowed is 1 to {LIMIT_MAX}"
             raise UsageError(msg)
         wanted = "" if status is None else status.value
@@ -129,4 +130,3 @@ class Listing:
 def _jobs(flat: list[Any], workspace: str) -> list[Job]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [job_from_hash(raw, workspace, pairs_to_dict(fields)) for raw, fields in pairs]
-

@@ -13,15 +13,17 @@ from relay_jobs.jobs import parse_job_id, parse_workspace
 from relay_jobs.keys import scope_name
 from relay_jobs.ladder import EVERYONE, Ladder, Recorded
 from relay_jobs.moves import Move, Moves
-from relay_jobs.preflight import Survey, survey
-from relay_jobs.progress import BatchReport, Books, Phase, Sample, Verdict
-from relay_jobs.quarantine import Quarantine
+from relay_jobs.preflight import survey
+from relay_jobs.progress import BatchReport, Books, Phase
+from relay_jobs.proving import RecordedVerification
+from relay_jobs.quarantine import Quarantine, Record
+from relay_jobs.readiness import Plan, Preflight, examine
 from relay_jobs.runs import Pass, Terms
 from relay_jobs.scanning import partition_bits, partitionable
 from relay_jobs.servers import Server, bytes_client, identify, name_connections
 from relay_jobs.settings import Settings
 from relay_jobs.stages import Stage
-from relay_jobs.verification import Quarantined, Verification, VerifyStep
+from relay_jobs.status import status
 
 Batch = int | Literal["auto"]
 
@@ -81,9 +83,37 @@ class Migration:
         """Host, port, database and server process, without a password."""
         return self.server.target
 
-    def survey(self) -> Survey:
-        """Count what the server holds, by read commands only."""
-        return survey(self.client)
+    def preflight(
+        self,
+        *,
+        mode: str = "staged",
+        workspaces: Sequence[str] = (),
+        canary_workspaces: Sequence[str] = (),
+        max_keys: int | None = None,
+        rps: int | None = DEFAULT_RPS,
+        rps_per_slot: int | None = None,
+        partitions: int | Literal["auto"] = "auto",
+        batch: Batch = "auto",
+        max_hours: float = 24.0,
+    ) -> Preflight:
+        """Walk the keyspace once, by read commands only, and judge a run before it writes.
+
+        Raises:
+            Refused: every reason against the run.
+            UsageError: an option out of bounds.
+        """
+        _batch(batch, rps)
+        plan = Plan(
+            mode=mode,
+            workspaces=_scope(workspaces),
+            canary_workspaces=_scope(canary_workspaces),
+            max_keys=_positive("max_keys", max_keys),
+            rps=_positive("rps", rps),
+            rps_per_slot=_positive("rps_per_slot", rps_per_slot),
+            partitions=None if partitions == "auto" else 2 ** partition_bits(partitions),
+            max_hours=max_hours,
+        )
+        return examine(plan, survey(self.client), self.ladder.recorded(), self.target)
 
     def dry_run(
         self,
@@ -214,7 +244,7 @@ class Migration:
         """Give the run's lease back."""
         runs.release(self.client, run)
 
-    def verify(self, *, workspaces: Sequence[str] = (), repair: bool = False, run: str = "") -> "RecordedVerification":
+    def verify(self, *, workspaces: Sequence[str] = (), repair: bool = False, run: str = "") -> RecordedVerification:
         """Compare every job of a scope in both directions, byte for byte; iterate it, then read its ``verdict``.
 
         Args:
@@ -233,7 +263,9 @@ class Migration:
         elif not scope and _all_legacy(recorded):
             what = "every workspace is in stage legacy, where there is nothing to compare"
             raise Refused(what, ["relay-jobs stage set dual_write"])
-        return RecordedVerification(self, scope, recorded, run if repair else None)
+        return RecordedVerification(
+            self.client, self.settings, scope, who=self.who, repairing_as=run if repair else None, sleep=self._sleep
+        )
 
     def set_stage(
         self,
@@ -269,7 +301,7 @@ class Migration:
         self.ladder.note({"event": "throttle", "who": self.who, "run": run, "rps": rps})
         return run
 
-    def acknowledge(self, reason: str) -> list[Any]:
+    def acknowledge(self, reason: str) -> list[Record]:
         """Acknowledge every quarantined record of now; those that were not before."""
         if not reason.strip():
             msg = "an acknowledgement needs a reason"
@@ -278,6 +310,10 @@ class Migration:
         event = {"event": "quarantine_acknowledged", "who": self.who, "reason": reason, "records": len(fresh)}
         self.ladder.note(event)
         return fresh
+
+    def status(self) -> dict[str, Any]:
+        """Stages, the run at work, progress, and what was proven last; plain values."""
+        return status(self.client, self.settings, self.server)
 
     def _refuse_unwritten(self, scope: Sequence[str], what: str) -> None:
         recorded = self.ladder.recorded()
@@ -305,62 +341,6 @@ class Migration:
         return record, found.now - started
 
 
-class RecordedVerification:
-    """A verification that records itself once it has run to its end; iterate it, then read ``verdict``."""
-
-    def __init__(self, migration: Migration, scope: tuple[str, ...], recorded: Recorded, run: str | None) -> None:
-        self._migration, self._scope, self._recorded, self._run = migration, scope, recorded, run
-        self._engine = Verification(
-            migration.client,
-            scope=",".join(scope),
-            flag_stage=migration.settings.flag_stage,
-            repairing_as=run,
-            quarantine=self._remember,
-        )
-
-    def __iter__(self) -> Iterator[VerifyStep]:
-        """Its steps; at the end the result is recorded, for the gates to stand on."""
-        started = self._migration.ladder.now()
-        self._hold_lease(wait=True)
-        for step in self._engine.steps():
-            yield step
-            self._hold_lease(wait=False)
-        self._record(started)
-        if self._run is not None:
-            self._migration.release(self._run)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The result so far; final once it was iterated to its end."""
-        return self._engine.verdict
-
-    def _hold_lease(self, *, wait: bool) -> None:
-        if self._run is None:
-            return
-        run, lease = self._run, self._migration.settings.lease_seconds
-        client = self._migration.client
-        runs.waited(lambda: runs.take_lease(client, run, lease), lease + 1 if wait else 0, self._migration._sleep)
-
-    def _remember(self, found: list[Quarantined]) -> None:
-        self._migration.quarantine.add((record.job_id, record.fault, record.workspace) for record in found)
-
-    def _record(self, started: float) -> None:
-        ladder = self._migration.ladder
-        now = ladder.recorded()
-        for scope in self._scope or (EVERYONE,):
-            before, after = self._recorded.of(scope), now.of(scope)
-            record = {
-                "started_at": started,
-                "finished_at": ladder.now(),
-                "epoch": self._recorded.epoch if self._recorded.epoch == now.epoch else "",
-                "server": self._engine.server,
-                "stage": str(before or "") if before is after else "",
-                "who": self._migration.who,
-                "books": self.verdict.as_dict(),
-            }
-            ladder.record_verification(scope, record)
-
-
 def _scope(workspaces: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({parse_workspace(workspace) for workspace in workspaces}))
 
@@ -370,7 +350,7 @@ def _all_legacy(recorded: Recorded) -> bool:
 
 
 def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**9):
+    if value is not None and (isinstance(value, bool) or not 1 <= value <= 10**9):
         msg = f"invalid {name} {value!r}: allowed is a whole number from 1"
         raise UsageError(msg)
     return value
@@ -379,7 +359,7 @@ def _positive(name: str, value: int | None) -> int | None:
 def _batch(batch: Batch, rps: int | None) -> int:
     if batch == "auto":
         return _BATCH_FULL_SPEED if rps is None else _BATCH
-    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= BATCH_MAX:
+    if isinstance(batch, bool) or not 1 <= batch <= BATCH_MAX:
         msg = f"invalid batch {batch!r}: allowed is 'auto' or a whole number from 1 to {BATCH_MAX}"
         raise UsageError(msg)
     return batch

@@ -154,7 +154,9 @@ class Moves:
         names = sorted({f"{s.name} from {s.address} ({s.last_command})" for s in strangers})
         if not names:
             return ()
-        return (f"for your judgement: {len(names)} connections do not carry the library's name: {'; '.join(names[:10])}",)
+        return (
+            f"for your judgement: {len(names)} connections do not carry the library's name: {'; '.join(names[:10])}",
+        )
 
     def _refuse_unreversed(self, scope: str, start: Stage, target: Stage) -> None:
         sealed = start is Stage.SEALED or self._ladder.sealed_since(scope)

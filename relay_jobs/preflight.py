@@ -65,7 +65,7 @@ def survey(client: "redis.Redis", *, batch: int = 500) -> Survey:
             rows = zip(step[3][::3], step[3][1::3], step[3][2::3], strict=True)
             samples += [Sample(decode_id(i), w.decode() or None, "invalid", why.decode()) for i, w, why in rows]
         if step[4] and len(weights) < _WEIGHED:
-            weights.append(int(client.memory_usage(step[4][0]) or 0))  # type: ignore[arg-type]
+            weights.append(int(client.memory_usage(step[4][0]) or 0))
     return Survey(
         legacy=_under(counts, "legacy:"),
         copies=_under(counts, "workspace:"),

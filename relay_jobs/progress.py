@@ -36,7 +36,8 @@ class Books:
     @property
     def balanced(self) -> bool:
         """Whether every scanned key has exactly one outcome."""
-        return self.scanned == sum(asdict(self).values()) - self.scanned
+        outcomes = {name: number for name, number in asdict(self).items() if name != "scanned"}
+        return bool(self.scanned == sum(outcomes.values()))
 
     @classmethod
     def from_hash(cls, raw: Mapping[bytes, bytes], prefix: str = "") -> "Books":
@@ -128,6 +129,7 @@ def partition_fraction(cursor: int, partition: int, bits: int) -> float:
 
     A whole walk is the one partition of ``bits`` = 0.
     """
-    reversed_cursor = int(f"{cursor & (2**64 - 1):064b}"[::-1], 2) / 2**64
-    start = int(f"{partition:0{bits}b}"[::-1], 2) / 2**bits if bits else 0.0
-    return min(1.0, max(0.0, (reversed_cursor - start) * 2**bits))
+    parts: int = 2**bits
+    visited = int(f"{cursor & (2**64 - 1):064b}"[::-1], 2) / 2**64
+    start = int(f"{partition:0{bits}b}"[::-1], 2) / parts if bits else 0.0
+    return min(1.0, max(0.0, (visited - start) * parts))

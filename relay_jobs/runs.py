@@ -1,8 +1,9 @@
 """Runs and passes in Redis: the lease, the partitions' fencing tokens, the checkpoint and the books."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 import redis
@@ -20,6 +21,8 @@ _TAKE = Script("take_lease")
 _RELEASE = Script("release_lease")
 
 Answer = TypeVar("Answer")
+
+_OUTCOMES = frozenset(field.name for field in fields(Books))
 
 # Longer than a run with a weekend in it (the changelog's 24 h were not).
 CHECKPOINT_TTL_MS = 30 * 24 * 3600 * 1000
@@ -54,7 +57,7 @@ class Pass:
     @property
     def partitions(self) -> int:
         """Number of partitions."""
-        return 2**self.bits
+        return 1 << self.bits
 
     @property
     def scope(self) -> str:
@@ -98,7 +101,7 @@ class Terms:
     who: str = ""
 
 
-def join(  # noqa: PLR0913 -- the facts that a checkpoint is bound to
+def join(
     client: "redis.Redis",
     opened: Pass,
     partition: int | None,
@@ -212,7 +215,7 @@ def accounts(client: "redis.Redis", opened: Pass) -> Accounts:
     """The books, exact whatever became of the process that made them."""
     raw = read_hash(client, keys.progress(opened.name))
     step = read_hash(client, opened.record)
-    seconds, micros = client.time()  # type: ignore[misc]
+    seconds, micros = client.time()
     now = int(seconds) + int(micros) / 1e6
     facts = {name: raw[name.encode()].decode() for name in ("server", "epoch", "started_at") if name.encode() in raw}
     return Accounts(
@@ -227,8 +230,10 @@ def accounts(client: "redis.Redis", opened: Pass) -> Accounts:
 
 
 def _total(raw: Mapping[bytes, bytes]) -> Books:
-    total = Books()
-    for number in range(2 ** int(raw.get(b"bits", 0))):
-        own = {name.removesuffix(b":%d" % number): value for name, value in raw.items() if name.endswith(b":%d" % number)}
-        total += Books.from_hash(own)
-    return total
+    # Counters are kept by partition, as "<outcome>:<partition>".
+    counts: Counter[bytes] = Counter()
+    for name, value in raw.items():
+        outcome, _, partition = name.partition(b":")
+        if partition.isdigit() and outcome.decode() in _OUTCOMES:
+            counts[outcome] += int(value)
+    return Books(**{outcome.decode(): number for outcome, number in counts.items()})

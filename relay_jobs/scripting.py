@@ -72,7 +72,7 @@ class Script:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
         suffix = "_RO" if (self.read_only if read_only is None else read_only) else ""
-        options = {NEVER_DECODE: []}
+        options: dict[str, Any] = {NEVER_DECODE: []}
         try:
             reply = client.execute_command(f"EVALSHA{suffix}", self.sha, len(keys), *keys, *args, **options)
         except NoScriptError:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from relay_jobs.errors import SettingsError
 from relay_jobs.stages import (
@@ -19,6 +20,7 @@ _TRUE = frozenset({"on", "true", "1", "yes"})
 _FALSE = frozenset({"off", "false", "0", "no"})
 
 PREFIX = "RELAY_JOBS_"
+_WHOLE = frozenset({"retry_attempts", "max_workspace_labels"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,8 @@ class Settings:
             read_fallback_old=_flag(env, READ_FALLBACK_OLD),
             legacy_writes=_flag(env, LEGACY_WRITES),
         )
-        numbers = {field.name: field.default for field in fields(cls) if field.name != "flags"}
-        given = {name: _number(env, name, default) for name, default in numbers.items()}
-        return cls(flags=flags, **given)  # type: ignore[arg-type]
+        given = {field.name: _number(env, field.name) for field in fields(cls) if field.name != "flags"}
+        return cls(flags=flags, **{name: number for name, number in given.items() if number is not None})
 
 
 def environment_names() -> tuple[str, ...]:
@@ -104,18 +105,18 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     raise SettingsError(msg)
 
 
-def _number(env: Mapping[str, str], name: str, default: object) -> float | int:
+def _number(env: Mapping[str, str], name: str) -> Any:
     variable = f"{PREFIX}{name.upper()}"
-    kind = int if isinstance(default, int) and name in {"retry_attempts", "max_workspace_labels"} else float
     text = env.get(variable)
     if text is None:
-        return kind(default)  # type: ignore[call-overload, no-any-return]
+        return None
     try:
-        value = kind(text.strip())
+        value = float(text.strip())
     except ValueError:
-        value = -1
+        value = -1.0
+    whole = name in _WHOLE
     # Written so that NaN is refused too.
-    if not 0 < value < 1e9:
-        msg = f"{variable}={text!r:.40} is not understood: allowed is a positive number"
+    if not 0 < value < 1e9 or (whole and value != int(value)):
+        msg = f"{variable}={text!r:.40} is not understood: allowed is a positive {'whole ' if whole else ''}number"
         raise SettingsError(msg)
-    return value
+    return int(value) if whole else value

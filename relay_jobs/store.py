@@ -216,8 +216,8 @@ class JobStore:
     def delete_job(self, job_id: str, workspace_id: str) -> bool:
         """Remove both copies and the index entry in one step; whether the stage in force knew the job."""
         identity, workspace = parse_job_id(job_id), parse_workspace(workspace_id)
-        where = (keys.call(uuid.uuid4().hex), keys.legacy(identity))
-        where += (keys.scoped(workspace, identity), keys.index(workspace))
+        copies = (keys.legacy(identity), keys.scoped(workspace, identity))
+        where = (keys.call(uuid.uuid4().hex), *copies, keys.index(workspace))
         args: list[Arg] = [encode_id(identity), workspace, *self._calls.routing, OUTCOME_TTL_MS]
         reply = self._calls.write(workspace, _DELETE, where, *args)
         self._claims.forget(workspace, identity)

@@ -1,0 +1,91 @@
+"""A verification that records itself, for the ladder's gates to stand on."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import redis
+
+from relay_jobs import runs
+from relay_jobs.ladder import EVERYONE, Ladder
+from relay_jobs.progress import Verdict
+from relay_jobs.quarantine import Quarantine
+from relay_jobs.settings import Settings
+from relay_jobs.verification import Quarantined, Verification, VerifyStep
+
+
+class RecordedVerification:
+    """Iterate it to its end, then read ``verdict``; the result is recorded only then.
+
+    Args:
+        client: the server, with replies as bytes.
+        settings: for the flags and the lease.
+        scope: workspaces, empty for all.
+        who: who verifies.
+        repairing_as: the run that holds the lease, to repair what is found.
+        sleep: how to rest.
+    """
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        settings: Settings,
+        scope: tuple[str, ...],
+        *,
+        who: str,
+        repairing_as: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client, self._scope, self._who, self._run, self._sleep = client, scope, who, repairing_as, sleep
+        self._lease = settings.lease_seconds
+        self._ladder, self._quarantine = Ladder(client), Quarantine(client)
+        self._engine = Verification(
+            client,
+            scope=",".join(scope),
+            flag_stage=settings.flag_stage,
+            repairing_as=repairing_as,
+            sleep=sleep,
+            quarantine=self._remember,
+        )
+
+    def __iter__(self) -> Iterator[VerifyStep]:
+        """Its steps.
+
+        Raises:
+            LeaseHeld: another run is alive, or has taken the lease over (only to repair).
+        """
+        before, started = self._ladder.recorded(), self._ladder.now()
+        self._hold_lease(wait=True)
+        for step in self._engine.steps():
+            yield step
+            if step.notice:
+                before, started = self._ladder.recorded(), self._ladder.now()
+            self._hold_lease(wait=False)
+        after, finished = self._ladder.recorded(), self._ladder.now()
+        for scope in self._scope or (EVERYONE,):
+            # What changed meanwhile is proven in neither state.
+            stage = before.of(scope) if before.of(scope) is after.of(scope) else None
+            record = {
+                "started_at": started,
+                "finished_at": finished,
+                "epoch": after.epoch if before.epoch == after.epoch else "",
+                "server": self._engine.server,
+                "stage": str(stage or ""),
+                "who": self._who,
+                "books": self.verdict.as_dict(),
+            }
+            self._ladder.record_verification(scope, record)
+        if self._run is not None:
+            runs.release(self._client, self._run)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The result so far; final once it was iterated to its end."""
+        return self._engine.verdict
+
+    def _hold_lease(self, *, wait: bool) -> None:
+        if self._run is not None:
+            run, seconds = self._run, self._lease
+            runs.waited(lambda: runs.take_lease(self._client, run, seconds), seconds + 1 if wait else 0, self._sleep)
+
+    def _remember(self, found: list[Quarantined]) -> None:
+        self._quarantine.add((record.job_id, record.fault, record.workspace) for record in found)
