@@ -49,7 +49,7 @@ class Reader:
     def _foreign(self, job_id: str, known: Known) -> None:
         others = [name for name, _ in self.world.workspaces if name != known.workspace]
         other = random.choice(others)
-        with self.duty.call("foreign", job_id):
+        with self.duty.call("foreign_try", job_id):
             if self.store.get_job(job_id, other) is not None:
                 self.duty.fault(Fault(FOREIGN, job_id, f"{other} could read it"))
 

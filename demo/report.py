@@ -16,7 +16,7 @@ from demo.verdicts import FAULTS, Fault
 
 BOOKS = ("scanned", "migrated", "exists", "conflict", "invalid", "filtered", "gone", "errors")
 PARITY = ("equal", "different", "missing", "extra", "quarantined", "errors")
-READS = ("read", "listed", "foreign")
+READS = ("read", "listed", "foreign_try")
 SHOWN_FAULTS = 10
 
 
@@ -114,12 +114,16 @@ class Report:
             "delete",
             "old_write",
             "read",
-            "foreign",
+            "foreign_try",
             "page",
             "listed",
             "walk",
         )
-        self.screen.table("Traffic", ["", *names], [["calls and items", *(counters[name] for name in names)]])
+        self.screen.table(
+            "Traffic",
+            ["", *(name.replace("_", " ") for name in names)],
+            [["calls and items", *(counters[name] for name in names)]],
+        )
         times = traffic.milliseconds()
         if times:
             middle, slow = times[len(times) // 2], times[int(len(times) * 0.99)]

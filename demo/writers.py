@@ -99,7 +99,7 @@ class ApiServer:
             return
         other = a_workspace(self.world)
         if other != known.workspace:
-            with self.duty.call("foreign", job_id):
+            with self.duty.call("foreign_try", job_id):
                 if self.store.delete_job(job_id, other):
                     self.duty.fault(Fault(FOREIGN, job_id, f"{other} could delete it"))
         self.ledger.deleting(job_id)
@@ -172,7 +172,7 @@ class Worker:
         try:
             self.store.update_status(job.job_id, "completed", workspace_id=other, result={"mark": "foreign"})
         except RelayJobsError:
-            self.duty.counters["foreign"] += 1
+            self.duty.counters["foreign_try"] += 1
         else:
             self.duty.fault(Fault(FOREIGN, job.job_id, f"{other} could update it"))
 
