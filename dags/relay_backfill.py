@@ -75,6 +75,8 @@ PARAMS = {
         pattern="^(auto|[1-9][0-9]{0,3}|10000)$",
         minimum=1,
         maximum=10000,
+        # With examples the form has a field of one line, and sends a number as text.
+        examples=["auto", 10, 100, 1000],
         section="Limits",
         title="Keys of one batch",
         description_md="`auto`, or 1 to 10000. A batch blocks the server while it runs: small is polite.",

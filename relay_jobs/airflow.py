@@ -75,10 +75,10 @@ DEFAULT_ARGS: Mapping[str, Any] = {
 
 def workspaces_param(title: str, description: str) -> Param:
     """A list of workspace ids, one a line in the form; Airflow refuses a malformed one before any task runs."""
-    # JSON Schema looks for a match anywhere, so it needs the anchors.
+    # JSON Schema looks for a match anywhere, so it needs the anchors; the form sends null for a field made empty.
     return Param(
         [],
-        type="array",
+        type=["array", "null"],
         items={"type": "string", "pattern": f"^{WORKSPACE_PATTERN}$"},
         title=title,
         description_md=description,
@@ -121,7 +121,7 @@ class Promotion(ApprovalOperator):
             raise AirflowFailException(msg)
         if context["params"]["approval"] == "auto":
             self.log.info("approval=auto: the canary is clean, nobody is asked; the run was triggered by %s", by)
-            return {"chosen_options": [self.APPROVE], "responded_by": f"approval=auto, triggered by {by}"}
+            return {"chosen_options": [self.APPROVE], "responded_by": "nobody (approval=auto)"}
         self.body = approval_form(results, by)
         return super().execute(context)
 

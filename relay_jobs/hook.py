@@ -102,20 +102,30 @@ def holding_lease(relay: Migration, context: "Context") -> Iterator[None]:
             relay.release(run_id(context))
 
 
-def refuse_unknown(context: "Context") -> dict[str, Any]:
-    """The run's params; Airflow lets unknown keys pass, and a typo would run on the default."""
-    allowed = sorted(context["dag"].params)
-    unknown = sorted(set(context["dag_run"].conf or {}) - set(allowed))
+def refuse_unknown(context: "Context") -> None:
+    """Airflow lets unknown keys of a run config pass, and a typo would run on the default.
+
+    Raises:
+        UsageError: names them, and those that are known.
+    """
+    known = sorted(context["dag"].params)
+    unknown = sorted(set(context["dag_run"].conf or {}) - set(known))
     if unknown:
-        msg = f"unknown in the run config: {', '.join(map(repr, unknown))}; known are {', '.join(allowed)}"
+        msg = f"unknown in the run config: {', '.join(map(repr, unknown))}; known are {', '.join(known)}"
         raise UsageError(msg)
-    return dict(context["params"])
 
 
-def parse_workspaces(given: Iterable[str]) -> tuple[str, ...]:
-    # Once more: the pattern of the param lets a newline at the end pass.
-    return tuple(parse_workspace(workspace) for workspace in given)
+def run_params(context: "Context") -> dict[str, Any]:
+    """The run's params, parsed: workspaces as ids, numbers that the form sends as text as numbers."""
+    params = dict(context["params"])
+    for name in {"workspaces", "canary_workspaces"} & set(params):
+        # Once more: JSON Schema's pattern lets a newline at the end pass.
+        params[name] = tuple(parse_workspace(workspace) for workspace in params[name] or ())
+    for name in {"batch", "partitions"} & set(params):
+        params[name] = params[name] if params[name] == "auto" else int(params[name])
+    return params
 
 
 def named(scope: Iterable[str]) -> str:
+    """A scope in words."""
     return ", ".join(scope) or "all workspaces"

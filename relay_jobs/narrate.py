@@ -15,7 +15,7 @@ OUTCOMES: Mapping[str, str] = {
     "scanned": "keys examined",
     "migrated": "copied whole",
     "would_migrate": "would be copied",
-    "exists": "a copy was there already",
+    "exists": "a copy was there already, or the key came up twice",
     "conflict": "a copy was there and differs; it was left alone",
     "invalid": "no valid legacy job; quarantined with a reason",
     "filtered": "of a workspace that is not meant, or is in stage legacy",

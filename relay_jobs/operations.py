@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -13,9 +13,9 @@ from relay_jobs.hook import (
     migration,
     named,
     owner,
-    parse_workspaces,
     refuse_unknown,
     run_id,
+    run_params,
     triggered_by,
 )
 from relay_jobs.ladder import EVERYONE
@@ -37,11 +37,12 @@ _STEPS = ("preflight", "dry_run", "canary", "verify_canary", "approval", "verifi
 
 def preflight(context: "Context") -> dict[str, Any]:
     """Refuse what cannot go well; say what is there and how long it will take."""
-    params = refuse_unknown(context)
+    refuse_unknown(context)
+    params = run_params(context)
     names = ("mode", "max_keys", "rps", "rps_per_slot", "partitions", "max_hours", "batch")
     found = migration(context).preflight(
-        workspaces=parse_workspaces(params["workspaces"]),
-        canary_workspaces=parse_workspaces(params["canary_workspaces"]),
+        workspaces=params["workspaces"],
+        canary_workspaces=params["canary_workspaces"],
         **{name: params[name] for name in names},
     )
     tell(Line(line) for line in found.lines())
@@ -51,8 +52,8 @@ def preflight(context: "Context") -> dict[str, Any]:
 
 def dry_run(context: "Context") -> dict[str, Any]:
     """Count what a backfill would do; nothing is written."""
-    params = context["params"]
-    scope = parse_workspaces(params["workspaces"])
+    params = run_params(context)
+    scope = params["workspaces"]
     log.info("dry run of %s: nothing is written", named(scope))
     narrator = Narrator(time.monotonic, dry_run=True)
     terms = {name: params[name] for name in ("max_keys", "rps", "batch")}
@@ -64,8 +65,8 @@ def dry_run(context: "Context") -> dict[str, Any]:
 
 def canary(context: "Context") -> dict[str, Any]:
     """Copy the jobs of a few workspaces, to their end or to ``max_keys``."""
-    params = context["params"]
-    scope = parse_workspaces(params["canary_workspaces"])
+    params = run_params(context)
+    scope = params["canary_workspaces"]
     relay = migration(context)
     with holding_lease(relay, context):
         opened = _open(relay, context, "canary", scope, partitions=1, max_keys=params["max_keys"])
@@ -78,7 +79,7 @@ def canary(context: "Context") -> dict[str, Any]:
 def open_pass(context: "Context") -> list[dict[str, Any]]:
     """Open the pass, or join the unfinished one; what each mapped task walks."""
     relay = migration(context)
-    scope = parse_workspaces(context["params"]["workspaces"])
+    scope = run_params(context)["workspaces"]
     found = context["ti"].xcom_pull(task_ids="preflight")
     opened = _open(relay, context, "full", scope, partitions=found["partitions"], max_keys=None)
     return [{"opened": opened.as_dict(), "partition": number} for number in range(opened.partitions)]
@@ -103,7 +104,7 @@ def close(context: "Context") -> dict[str, Any]:
     return summary
 
 
-def verify(context: "Context", scope: Iterable[str], *, partial: bool = False, repair: bool = False) -> dict[str, Any]:
+def verify(context: "Context", scope: Sequence[str], *, partial: bool = False, repair: bool = False) -> dict[str, Any]:
     """Compare every job in both directions; not clean fails the task.
 
     Args:
@@ -113,10 +114,9 @@ def verify(context: "Context", scope: Iterable[str], *, partial: bool = False, r
         repair: mend what is found, as the stage in force decides.
     """
     relay = migration(context)
-    workspaces = parse_workspaces(scope)
-    log.info("comparing both copies of every job of %s%s", named(workspaces), ", with repair" if repair else "")
+    log.info("comparing both copies of every job of %s%s", named(scope), ", with repair" if repair else "")
     with holding_lease(relay, context):
-        verification = relay.verify(workspaces=workspaces, repair=repair, run=run_id(context))
+        verification = relay.verify(workspaces=scope, repair=repair, run=run_id(context))
         mirror, told = Mirror(context), time.monotonic()
         for step in verification:
             mirror.show({"direction": step.direction, "checked": step.checked, "fraction": round(step.fraction, 4)})
@@ -130,23 +130,24 @@ def verify(context: "Context", scope: Iterable[str], *, partial: bool = False, r
 
 def verification(context: "Context") -> dict[str, Any]:
     """Compare every job of the run's workspaces, and repair if the run says so."""
-    params = refuse_unknown(context)
+    refuse_unknown(context)
+    params = run_params(context)
     return verify(context, params["workspaces"], repair=params.get("repair", False))
 
 
 def verify_canary(context: "Context") -> dict[str, Any]:
     """Compare every job of the canary workspaces."""
     complete = context["ti"].xcom_pull(task_ids="canary")["complete"]
-    return verify(context, context["params"]["canary_workspaces"], partial=not complete)
+    return verify(context, run_params(context)["canary_workspaces"], partial=not complete)
 
 
 def report(context: "Context") -> dict[str, Any]:
     """Sum up the run; the last line is the exact next command."""
-    params, relay = context["params"], migration(context)
+    params, relay = run_params(context), migration(context)
     tasks = {"close": "full.close"} | {name: name for name in _STEPS}
     results = {name: context["ti"].xcom_pull(task_ids=task) or {} for name, task in tasks.items()}
     tell(map(Line, run_report(results, mode=params["mode"], triggered_by=triggered_by(context))))
-    scope = parse_workspaces(params["workspaces"])
+    scope = params["workspaces"]
     verdict = results["verification"]
     command = next_command(
         params["mode"],
@@ -190,7 +191,7 @@ def _stage(relay: Migration, scope: tuple[str, ...]) -> Stage | None:
 def _open(
     relay: Migration, context: "Context", step: str, scope: tuple[str, ...], *, partitions: int, max_keys: int | None
 ) -> Pass:
-    params = context["params"]
+    params = run_params(context)
     opened = relay.open_pass(
         run=run_id(context),
         step=step,
@@ -201,7 +202,8 @@ def _open(
         **{name: params[name] for name in ("rps", "rps_per_slot", "batch", "restart")},
     )
     how = "an unfinished pass goes on" if opened.resumed else "a new pass begins"
-    log.info("%s: %s, in %d partitions", how, named(scope), opened.partitions)
+    walks = "one walk" if opened.partitions == 1 else f"{opened.partitions} partitions"
+    log.info("%s: %s, in %s", how, named(scope), walks)
     if opened.note:
         log.warning("the pass starts over: %s", opened.note)
     return opened

@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from relay_jobs.errors import UsageError
-from relay_jobs.hook import migration, parse_workspaces, refuse_unknown
+from relay_jobs.hook import migration, refuse_unknown, run_params
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.migration import Migration
 from relay_jobs.moves import NEXT_COMMANDS, Move
@@ -25,12 +25,13 @@ def move(context: "Context") -> dict[str, str]:
         GateRefused: every reason against the move, each with what ends it.
         UsageError: params that do not belong together.
     """
-    params = refuse_unknown(context)
+    refuse_unknown(context)
+    params = run_params(context)
     complaint = _complaint(params)
     if complaint:
         raise UsageError(complaint)
     relay = migration(context)
-    moved = _move(relay, params, parse_workspaces(params["workspaces"]))
+    moved = _move(relay, params, params["workspaces"])
     for each in moved:
         _tell(each)
     if not moved and params["action"] != "show":
