@@ -24,6 +24,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._faults: deque[_Fault] = deque()
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
@@ -76,13 +77,17 @@ class Proxy:
     def _serve(self, client: socket.socket, server: socket.socket) -> None:
         try:
             self._forward(client, server)
-        except (OSError, EOFError):
-            pass
+        except (OSError, EOFError, ValueError):
+            pass  # either end has closed, or both files were closed under a read at the end of the test
         finally:
             for each in (client, server):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()
+
+    def _next_fault(self, name: bytes) -> _Fault | None:
+        with self._lock:
+            return self._faults.popleft() if self._faults and name.startswith(b"EVAL") else None
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         requests, replies = client.makefile("rb"), server.makefile("rb")
@@ -91,18 +96,18 @@ class Proxy:
                 request = _message(requests)
                 name = request.split(b"\r\n", 3)[2].upper()
                 self.commands.append(name)
-                fault = self._faults[0] if self._faults and name.startswith(b"EVAL") else None
+                fault = self._next_fault(name)
                 if fault and not fault.after:
-                    self._faults.popleft()
                     if fault.then:
                         fault.then()
                     if not isinstance(fault.then, _Passing):
                         return
                 server.sendall(request)
                 reply = _message(replies)
-                # A script that the server does not know yet has no effect to lose.
-                if fault and fault.after and not reply.startswith(b"-NOSCRIPT"):
-                    self._faults.popleft()
+                if fault and fault.after and reply.startswith(b"-NOSCRIPT"):
+                    # A script that the server does not know yet has no effect to lose.
+                    self._faults.appendleft(fault)
+                elif fault and fault.after:
                     if fault.then:
                         fault.then()
                     return

@@ -56,15 +56,16 @@ class Running:
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
+        self._cleaners: dict[str, redis.Redis] = {}
         self._stack = ExitStack()
 
     def server(self, name: str) -> Server:
         """The server of that name, empty."""
         if name not in self._servers:
             self._servers[name] = {"fake": _fake, "valkey": self._valkey, "redis7": self._redis7}[name]()
-        server = self._servers[name]
-        server.client().flushall()
-        return server
+            self._cleaners[name] = self._servers[name].connect()
+        self._cleaners[name].flushall()
+        return self._servers[name]
 
     def start(self, name: str, **config: str) -> Server:
         """A real server of its own, for a test that restarts, fills or kills it."""
@@ -72,8 +73,8 @@ class Running:
 
     def stop(self) -> None:
         """Stop every server."""
-        for server in self._servers.values():
-            server.close()
+        for client in self._cleaners.values():
+            client.close()
         self._stack.close()
 
     def _valkey(self, **config: str) -> Server:
