@@ -140,4 +140,4 @@ def _best(proofs: Sequence[Proof], absent: str, judge: Callable[[Proof], list[st
     if not proofs:
         return (absent,)
     judged: list[list[str]] = [judge(proof) for proof in sorted(proofs, key=lambda p: -p.finished_at)]
-    return tuple(min(judged, key=len))
+    return tuple(sorted(judged, key=len)[0])

@@ -11,7 +11,7 @@ from relay_jobs import backfill, control, runs
 from relay_jobs.errors import NothingRecorded, PassVoid, Refused, UsageError
 from relay_jobs.jobs import parse_job_id, parse_workspace
 from relay_jobs.keys import scope_name
-from relay_jobs.ladder import EVERYONE, Ladder, Recorded
+from relay_jobs.ladder import EVERYONE, Ladder, Recorded, Stranger
 from relay_jobs.moves import Move, Moves
 from relay_jobs.preflight import survey
 from relay_jobs.progress import BatchReport, Books, Phase
@@ -20,7 +20,7 @@ from relay_jobs.quarantine import Quarantine, Record
 from relay_jobs.readiness import Plan, Preflight, examine
 from relay_jobs.runs import Pass, Terms
 from relay_jobs.scanning import partition_bits, partitionable
-from relay_jobs.servers import Server, bytes_client, identify, name_connections
+from relay_jobs.servers import CLIENT_NAME, Server, bytes_client, identify, name_connections
 from relay_jobs.settings import Settings
 from relay_jobs.stages import Stage
 from relay_jobs.status import status
@@ -310,6 +310,10 @@ class Migration:
         event = {"event": "quarantine_acknowledged", "who": self.who, "reason": reason, "records": len(fresh)}
         self.ladder.note(event)
         return fresh
+
+    def strangers(self) -> list[Stranger]:
+        """Connections that do not carry the library's name: evidence for or against old processes."""
+        return self.ladder.strangers(CLIENT_NAME)
 
     def status(self) -> dict[str, Any]:
         """Stages, the run at work, progress, and what was proven last; plain values."""

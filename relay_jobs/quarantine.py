@@ -52,6 +52,10 @@ class Quarantine:
         chosen = set(workspaces)
         return sum(not r.acknowledged and (not chosen or r.workspace_id in chosen) for r in self.records())
 
+    def acknowledged_count(self) -> int:
+        """How many records are acknowledged."""
+        return int(self._client.hlen(keys.ACKNOWLEDGED))
+
     def acknowledge(self) -> list[Record]:
         """Acknowledge what is quarantined now, with its present reason; the records that were not before."""
         fresh = [record for record in self.records() if not record.acknowledged]
