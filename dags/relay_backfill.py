@@ -177,7 +177,8 @@ with DAG(
         @task(
             pool=POOL,
             trigger_rule=TriggerRule.ALL_SUCCESS,
-            map_index_template="partition {{ partition + 1 }} of {{ 2 ** opened.bits }}",
+            # By the task's own arguments, so that it has its name while it runs; bare ones are known afterwards only.
+            map_index_template="partition {{ task.op_kwargs.partition + 1 }} of {{ 2 ** task.op_kwargs.opened.bits }}",
         )
         def walk(opened: dict[str, Any], partition: int) -> None:
             """Walks one partition from its checkpoint to its end."""
@@ -223,7 +224,6 @@ with DAG(
                 "comment": Param(
                     None,
                     type=["null", "string"],
-                    format="multiline",
                     title="Comment",
                     description="Why; kept with the run and said in its report.",
                 )

@@ -25,10 +25,10 @@ class Mirror:
         self._store: Any = context.get("task_state_store")
         self._shown_at = -_MIRROR_SECONDS
 
-    def show(self, progress: dict[str, Any]) -> None:
-        """Store it, at most once a second."""
+    def show(self, progress: dict[str, Any], *, last: bool = False) -> None:
+        """Store it, at most once a second, and the last one always."""
         now = time.monotonic()
-        if self._store is None or now - self._shown_at < _MIRROR_SECONDS:
+        if self._store is None or (now - self._shown_at < _MIRROR_SECONDS and not last):
             return
         self._shown_at = now
         try:
@@ -44,6 +44,7 @@ def follow(context: "Context", narrator: Narrator, reports: Iterable[BatchReport
     for last in reports:
         tell(narrator.lines(last))
         mirror.show(narrator.snapshot())
+    mirror.show(narrator.snapshot(), last=True)
     return last
 
 

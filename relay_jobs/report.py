@@ -18,22 +18,18 @@ def approval_form(results: Mapping[str, Result], triggered_by: str) -> str:
         triggered_by: who triggered the run.
     """
     found, plan, canary, verdict = (results[name] for name in ("preflight", "dry_run", "canary", "verify_canary"))
-    return "\n\n".join(
-        part
-        for part in (
-            _headline(found, plan, triggered_by),
-            "### Dry run: what the full backfill would do",
-            _books(plan),
-            _invalid(found),
-            f"### Canary: {', '.join(canary.get('workspaces', [])) or 'no workspace'}",
-            _books(canary),
-            f"### Verification of the canary: {verdict.get('said', 'none')}",
-            markdown_table(verdict, FINDINGS, "jobs"),
-            "**Approve** begins the full backfill, with live traffic going on; it can be paused, throttled and rolled "
-            "back at any moment. **Reject** fails this run; what the canary copied stays and does no harm.",
-        )
-        if part
+    parts = (
+        _headline(found, plan, triggered_by),
+        "### What the dry run counted, and what the canary did",
+        _both_books(plan, canary),
+        _limits(plan, canary),
+        _invalid(found),
+        f"### Verification of the canary: {verdict['said']}",
+        markdown_table(verdict, FINDINGS, "jobs"),
+        "**Approve** begins the full backfill while traffic goes on; it can be paused, throttled and rolled back at "
+        "any moment. **Reject** fails this run; what the canary copied stays, and does no harm.",
     )
+    return "\n\n".join(part for part in parts if part)
 
 
 def _headline(found: Result, plan: Result, triggered_by: str) -> str:
@@ -48,11 +44,22 @@ def _headline(found: Result, plan: Result, triggered_by: str) -> str:
     return "\n".join([*lines, "", *(f"- {warning}" for warning in found.get("warnings", ()))])
 
 
-def _books(result: Result) -> str:
-    if not result:
-        return "This run made none."
-    note = "" if result.get("complete", True) else "\n\nIt ended at `max_keys`, before the end."
-    return markdown_table(result, OUTCOMES, "keys") + note
+def _both_books(plan: Result, canary: Result) -> str:
+    rows = [f"| keys | dry run of {_scope(plan)} | canary: {_scope(canary)} | |", "|---|---:|---:|---|"]
+    for name, meaning in OUTCOMES.items():
+        if name in canary:
+            planned = plan.get("would_migrate" if name == "migrated" else name, 0)
+            rows.append(f"| {name} | {planned:,} | {canary[name]:,} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _limits(plan: Result, canary: Result) -> str:
+    ended = [name for name, books in (("dry run", plan), ("canary", canary)) if not books["complete"]]
+    return f"Ended at `max_keys`, before the end: {' and '.join(ended)}." if ended else ""
+
+
+def _scope(result: Result) -> str:
+    return ", ".join(result["workspaces"]) or "all workspaces"
 
 
 def _invalid(found: Result) -> str:
