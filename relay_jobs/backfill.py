@@ -31,6 +31,7 @@ class Walk:
         opened: the pass.
         flag_stage: what the process's flags mean, for workspaces without a recorded stage.
         lease_seconds: time to live of the leases; also how long a held partition is waited for.
+        max_labels: how many workspaces get a metric label of their own.
         sleep: how to rest.
     """
 
@@ -41,9 +42,10 @@ class Walk:
         *,
         flag_stage: str,
         lease_seconds: float,
+        max_labels: int = 100,
         sleep: Sleep = time.sleep,
     ) -> None:
-        self._client, self._pass, self._sleep = client, opened, sleep
+        self._client, self._pass, self._sleep, self._labels = client, opened, sleep, max_labels
         self._flag_stage, self._lease = flag_stage, lease_seconds
 
     def partition(self, number: int, owner: str) -> Iterator[BatchReport]:
@@ -89,6 +91,7 @@ class Walk:
         rate = "" if opened.rps_per_slot is None else opened.rps_per_slot
         args: list[Arg] = ["copy", opened.run, owner, joined.token, number, opened.bits, joined.generation]
         args += [opened.scope, self._flag_stage, opened.batch, opened.batch, lease, rate, SAMPLES, CHECKPOINT_TTL_MS]
+        args.append(self._labels)
         while True:
             reply = _WALK(self._client, where, *args)
             report = self._interpret(number, reply)
@@ -154,7 +157,7 @@ def plan(
 def _plan_steps(
     client: "redis.Redis", server: str, scope: str, flag_stage: str, batch: int, state: list[Any]
 ) -> Iterator[BatchReport]:
-    head = ("plan", "", "", "", 0, 0, server, scope, flag_stage, batch, batch, 0, "", SAMPLES, 0)
+    head = ("plan", "", "", "", 0, 0, server, scope, flag_stage, batch, batch, 0, "", SAMPLES, 0, 0)
     while True:
         cursor, budget, left = state
         reply = _WALK(client, (b"",) * 5, *head, cursor, budget, *left, read_only=True)

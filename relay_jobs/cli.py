@@ -2,7 +2,7 @@
 
 import typer
 
-from relay_jobs.cli_control import pause, preflight, resume, status, throttle
+from relay_jobs.cli_control import metrics, pause, preflight, resume, status, throttle
 from relay_jobs.cli_stages import quarantine_app, stage_app
 from relay_jobs.cli_work import backfill, verify
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (preflight, backfill, verify, status, pause, resume, throttle):
+for command in (preflight, backfill, verify, status, pause, resume, throttle, metrics):
     app.command()(command)
 app.add_typer(stage_app, name="stage")
 app.add_typer(quarantine_app, name="quarantine")

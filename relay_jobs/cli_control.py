@@ -1,13 +1,16 @@
 """Commands that look, and that hold running work back."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from prometheus_client import generate_latest, start_http_server
 
 from relay_jobs.cli_options import URL, Json, Url
 from relay_jobs.console import Console
+from relay_jobs.exporter import registry
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.migration import DEFAULT_RPS
 from relay_jobs.narrate import duration
@@ -127,3 +130,26 @@ def _status_lines(found: dict[str, Any]) -> Iterator[str]:
         said = "clean" if books["verified"] else "NOT clean"
         yield f"last verification of {'everything' if scope == EVERYONE else scope}: {said}, {books['equal']:,} equal"
     yield f"quarantined: {found['quarantined']:,} · queue: {found['queue_depth']:,}"
+
+
+def metrics(
+    *,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Serve them there until Ctrl-C.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    redis_url: Url = URL,
+    as_json: Json = False,
+) -> None:
+    """Prometheus metrics of the migration, once on stdout or served on a port."""
+    console = Console(redis_url, as_json)
+    with console.guarded():
+        found = registry(console.migration().client)
+        if port is None:
+            text = generate_latest(found).decode()
+            typer.echo(json.dumps({"metrics": text}) if as_json else text, nl=as_json)
+            return
+        server, thread = start_http_server(port, host, found)
+        console.say(f"metrics on http://{host}:{port}/metrics, until Ctrl-C")
+        while not console.stop.wanted:
+            console.stop.sleep(60)
+        server.shutdown()
+        thread.join()

@@ -25,6 +25,7 @@ FENCE = OURS + b"fence"  # counter of fencing tokens
 CONTROL = OURS + b"control"  # hash: paused, rps, with who, why and since when
 BUCKET = OURS + b"bucket"  # hash: rate limiter's theoretical arrival times in microseconds
 COUNTERS = OURS + b"counters"  # hash: Prometheus counters of work done in short-lived processes
+LABELS = OURS + b"labels"  # set: workspaces whose counters have a label of their own
 QUARANTINE = OURS + b"quarantine"  # hash: legacy job id -> reason and workspace
 ACKNOWLEDGED = OURS + b"quarantine:acknowledged"  # hash: legacy job id -> reason that was acknowledged
 CLAIMS = OURS + b"claims"  # sorted set: claimed job -> lease end in milliseconds
@@ -52,6 +53,7 @@ LUA_NAMES = {
     "control": CONTROL,
     "bucket": BUCKET,
     "counters": COUNTERS,
+    "labels": LABELS,
     "quarantine": QUARANTINE,
     "acknowledged": ACKNOWLEDGED,
     "claims": CLAIMS,

@@ -6,6 +6,9 @@ from relay_jobs.jobs import parse_workspace
 
 OTHER, INVALID = "_other", "_invalid"
 
+# Upper bounds of relay_backfill_duration_seconds.
+DURATION_BOUNDS = (60, 300, 900, 1800, 3600, 7200, 14400)
+
 
 class WorkspaceLabels:
     """Bounds a label: the first ``limit`` workspaces get a value of their own, the rest share ``_other``."""

@@ -211,6 +211,7 @@ class Migration:
             opened,
             flag_stage=self.settings.flag_stage,
             lease_seconds=self.settings.lease_seconds,
+            max_labels=self.settings.max_workspace_labels,
             sleep=self._sleep,
         )
         return walker.partition(partition, owner)

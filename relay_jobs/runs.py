@@ -11,6 +11,7 @@ import redis
 from relay_jobs import keys
 from relay_jobs.errors import LeaseHeld, PassVoid
 from relay_jobs.jobs import decode_id
+from relay_jobs.metrics import DURATION_BOUNDS
 from relay_jobs.progress import Books
 from relay_jobs.scripting import Script
 from relay_jobs.servers import read_hash
@@ -22,6 +23,7 @@ _RELEASE = Script("release_lease")
 
 Answer = TypeVar("Answer")
 
+_BOUNDS = ",".join(map(str, DURATION_BOUNDS))
 _OUTCOMES = frozenset(field.name for field in fields(Books))
 
 # Longer than a run with a weekend in it (the changelog's 24 h were not).
@@ -192,7 +194,7 @@ def finish(client: "redis.Redis", opened: Pass, record: Mapping[str, Any], secon
     where = (keys.progress(opened.name), keys.PASSES, keys.INDEXED)
     text = json.dumps({**record, "books": total.as_dict()}, sort_keys=True)
     scope = opened.scope or keys.EVERYONE.decode()
-    reply = _FINISH(client, where, raw.get(b"generation", b""), text, everything, scope, f"{seconds:.3f}")
+    reply = _FINISH(client, where, raw.get(b"generation", b""), text, everything, scope, f"{seconds:.3f}", _BOUNDS)
     if reply[0] == b"void":
         raise PassVoid(reply[1].decode())
     return bool(reply[0] == b"ok")

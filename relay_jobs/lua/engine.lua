@@ -31,6 +31,14 @@ local function parse_scoped(key)
   return string.match(string.sub(key, #K.scoped + 1), '^([A-Za-z0-9][A-Za-z0-9_%-]*):(.+)$')
 end
 
+-- Label of a workspace in the metrics: the first ones get their own for good, so that no counter ever goes down.
+local function metric_label(workspace, most)
+  if workspace == '_invalid' or call('SISMEMBER', K.labels, workspace) == 1 then return workspace end
+  if call('SCARD', K.labels) >= most then return '_other' end
+  call('SADD', K.labels, workspace)
+  return workspace
+end
+
 -- The code of an error reply, never its text: that may name more than it should.
 local function error_code(failure)
   local text = type(failure) == 'table' and failure.err or tostring(failure)

@@ -1,6 +1,7 @@
 -- Completes a pass whose partitions are all walked on this server process, in this dual-write epoch.
 -- KEYS: progress, passes, indexed
--- ARGV: generation, JSON record, '1' if everything was indexed, workspaces of the scope (or '*'), seconds it took
+-- ARGV: generation, JSON record, '1' if everything was indexed, workspaces of the scope (or '*'), seconds it took,
+--       bounds of the duration histogram in seconds
 -- Returns: {'ok', '1' if this call completed it} | {'open', partition, ...} | {'void', reason}
 local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'bits', 'state')
 if at[1] ~= ARGV[1] then return {'void', 'the pass was started over'} end
@@ -22,7 +23,7 @@ end
 local seconds = tonumber(ARGV[5])
 call('HINCRBY', K.counters, 'passes', 1)
 call('HINCRBYFLOAT', K.counters, 'passes:seconds', ARGV[5])
-for _, bound in ipairs({60, 300, 900, 1800, 3600, 7200, 14400}) do
-  if seconds <= bound then call('HINCRBY', K.counters, 'passes:le:' .. bound, 1) end
+for bound in string.gmatch(ARGV[6], '[^,]+') do
+  if seconds <= tonumber(bound) then call('HINCRBY', K.counters, 'passes:le:' .. bound, 1) end
 end
 return {'ok', '1'}

@@ -2,7 +2,8 @@
 -- KEYS: progress, pending keys, partition lease, run record, step record
 -- ARGV: 'copy' or 'plan', run, owner, token, partition, bits, generation (plan: server process), scope, flag stage,
 --       keys to examine at most, SCAN count, lease in milliseconds, rate of this partition or '', samples at most,
---       milliseconds a checkpoint is kept, then when planning: cursor, budget or '', pending keys
+--       milliseconds a checkpoint is kept, workspaces with a metric label of their own at most,
+--       then when planning: cursor, budget or '', pending keys
 -- Returns: {'ok', 'more' | 'done' | 'limited', cursor, {outcome, count, ...}, {id, workspace, outcome, reason, ...},
 --           {pending keys when planning}, budget or '', ms to rest} |
 --          {'wait', ms, 'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} | {'fenced', holder}
@@ -14,7 +15,7 @@ local time = call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local server = server_process()
 
-local cursor, budget, queue, rate = ARGV[16], tonumber(ARGV[17] or ''), {}, nil
+local cursor, budget, queue, rate = ARGV[17], tonumber(ARGV[18] or ''), {}, nil
 if copying then
   local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition)
   if at[1] ~= ARGV[7] then return {'void', 'the pass was started over'} end
@@ -62,7 +63,7 @@ end
 if copying then
   queue = call('LRANGE', KEYS[2], 0, -1)
 else
-  for i = 18, #ARGV do queue[#queue + 1] = ARGV[i] end
+  for i = 19, #ARGV do queue[#queue + 1] = ARGV[i] end
 end
 local had_pending = #queue > 0
 local cut = 2 ^ bits
@@ -117,8 +118,9 @@ end
 local counts, by_workspace, samples, examined, quarantined = {}, {}, {}, 0, {}
 local function count(name) counts[name] = (counts[name] or 0) + 1 end
 local function count_for(workspace, name)
-  local field = name .. ':' .. workspace
-  by_workspace[field] = (by_workspace[field] or 0) + 1
+  local own = by_workspace[workspace]
+  if not own then own = {} by_workspace[workspace] = own end
+  own[name] = (own[name] or 0) + 1
 end
 
 while examined < #queue and examined < most and (not budget or budget > 0) do
@@ -156,7 +158,10 @@ for name, number in pairs(counts) do
   call('HINCRBY', KEYS[1], name .. ':' .. partition, number)
   call('HINCRBY', KEYS[5], name, number)
 end
-for field, number in pairs(by_workspace) do call('HINCRBY', K.counters, field, number) end
+for workspace, own in pairs(by_workspace) do
+  local label = metric_label(workspace, tonumber(ARGV[16]))
+  for name, number in pairs(own) do call('HINCRBY', K.counters, name .. ':' .. label, number) end
+end
 for _, record in ipairs(quarantined) do call('HSET', K.quarantine, record[1], record[2]) end
 if had_pending or #left > 0 then
   call('DEL', KEYS[2])
