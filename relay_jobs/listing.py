@@ -3,7 +3,9 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from relay_jobs import keys
@@ -21,13 +23,21 @@ _ENDED = "end"
 # Steps and entries that one call may cost; a page that is not full by then is returned short, with its cursor.
 _STEPS = 20
 _ENTRIES = 200
+# SCAN repeats itself where the server's table shrinks, by what it brought last: so many jobs are remembered, each by a
+# digest of so many characters.
+_REMEMBERED, _DIGEST = 128, 12
+
+_NUMBER = re.compile(r"[0-9]{1,16}")
+_SCORE = re.compile(r"|-?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
+_SCAN = re.compile(rf"[0-9]{{1,20}}|{_ENDED}")
+_MALFORMED = "the cursor is malformed: pass next_cursor as it was returned"
 
 
 @dataclass(frozen=True, slots=True)
 class _Position:
     """Where a walk stands: in the index (``scan`` is None) behind score and member, or in the keyspace.
 
-    ``left`` are ids that the last SCAN step brought beyond the page's limit.
+    ``left`` are ids that the last SCAN step brought beyond the page's limit, ``shown`` the digests of those before.
     """
 
     workspace: str
@@ -37,6 +47,7 @@ class _Position:
     member: str = ""
     scan: str | None = None
     left: tuple[str, ...] = ()
+    shown: str = ""
 
     def encode(self) -> str:
         values = [getattr(self, name) for name in self.__slots__]
@@ -46,27 +57,29 @@ class _Position:
     def decode(cls, text: str, workspace: str, status: str) -> "_Position":
         try:
             values = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=="))
-            *words, scan, left = values
-            workspace_, status_, walk, score, member = words
-            position = cls(workspace_, status_, walk, score, member, scan, tuple(left))
-        except (ValueError, TypeError, binascii.Error, RecursionError):
-            msg = "the cursor is malformed: pass next_cursor as it was returned"
-            raise InvalidCursor(msg) from None
-        position._check(workspace, status)
-        return position
-
-    def _check(self, workspace: str, status: str) -> None:
-        texts = (self.workspace, self.status, self.walk, self.score, self.member, *self.left)
-        if not all(isinstance(text, str) for text in texts) or not self._numbers_are_numbers():
-            msg = "the cursor is malformed: pass next_cursor as it was returned"
-            raise InvalidCursor(msg)
-        if (self.workspace, self.status) != (workspace, status):
+            *words, scan, left, shown = values
+            own_workspace, own_status, walk, score, member = words
+            position = cls(own_workspace, own_status, walk, score, member, scan, tuple(left), shown)
+            well_formed = position._is_well_formed()
+        except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
+            raise InvalidCursor(_MALFORMED) from None
+        if not well_formed:
+            raise InvalidCursor(_MALFORMED)
+        if (position.workspace, position.status) != (workspace, status):
             msg = "the cursor belongs to another listing: workspace and status must stay the same over a walk"
             raise InvalidCursor(msg)
+        return position
 
-    def _numbers_are_numbers(self) -> bool:
-        scan = "0" if self.scan in {None, _ENDED} else str(self.scan)
-        return all(text.isdecimal() for text in (self.walk, self.score.lstrip("-") or "0", scan))
+    def _is_well_formed(self) -> bool:
+        for job_id in (self.member, *self.left):
+            encode_id(job_id)
+        return bool(
+            _NUMBER.fullmatch(self.walk)
+            and _SCORE.fullmatch(self.score)
+            and (self.scan is None or _SCAN.fullmatch(self.scan))
+            and (bool(self.left) if self.scan == _ENDED else int(self.scan or 0) < 2**64)
+            and isinstance(self.shown, str)
+        )
 
 
 class Listing:
@@ -110,14 +123,16 @@ class Listing:
 
     def _scanned(self, at: _Position, wanted: int) -> tuple[list[Job], _Position | None]:
         where = (keys.index(at.workspace),)
-        head = (at.workspace, *self._calls.routing, at.status, at.walk, at.scan or "0", max(wanted, _ENTRIES))
+        head = (at.workspace, *self._calls.routing, at.status, at.walk, at.scan or "0", wanted, max(wanted, _ENTRIES))
         reply = self._run(_SCANNED, where, *head, *map(encode_id, at.left))
-        jobs = _jobs(reply[2], at.workspace)
-        scan = at.scan if at.left else (reply[1].decode() if reply[1] != b"0" else _ENDED)
+        jobs, scan, shown = _jobs(reply[2], at.workspace), at.scan, at.shown
+        if not at.left:
+            scan = reply[1].decode() if reply[1] != b"0" else _ENDED
+            jobs, shown = _unshown(jobs, shown)
         left = tuple(job.job_id for job in jobs[wanted:])
         if scan == _ENDED and not left:
             return jobs, None
-        return jobs[:wanted], replace(at, scan=scan, left=left)
+        return jobs[:wanted], replace(at, scan=scan, left=left, shown=shown)
 
     def _run(self, script: Script, where: tuple[bytes, ...], *args: Any) -> list[Any]:
         reply = self._calls.run(script, where, *args)
@@ -130,3 +145,16 @@ class Listing:
 def _jobs(flat: list[Any], workspace: str) -> list[Job]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [job_from_hash(raw, workspace, pairs_to_dict(fields)) for raw, fields in pairs]
+
+
+def _unshown(jobs: list[Job], shown: str) -> tuple[list[Job], str]:
+    """Jobs that SCAN has not brought before, and the digests of those that it has brought by now."""
+    fresh, known = [], {shown[at : at + _DIGEST] for at in range(0, len(shown), _DIGEST)}
+    for job in jobs:
+        packed = blake2b(encode_id(job.job_id), digest_size=_DIGEST * 3 // 4).digest()
+        digest = base64.urlsafe_b64encode(packed).decode()
+        if digest not in known:
+            known.add(digest)
+            fresh.append(job)
+            shown += digest
+    return fresh, shown[-_REMEMBERED * _DIGEST :]

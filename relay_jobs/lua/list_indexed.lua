@@ -31,7 +31,7 @@ end
 if walk ~= '0' then
   local since = call('GET', registered)
   if not since or tonumber(since) > tonumber(walk) then return {'expired'} end
-  call('PEXPIRE', registered, WALK_TTL)
+  keep_walk(workspace)
 end
 
 local function bytes_less(a, b)
@@ -62,8 +62,7 @@ local last = #entries < budget * 2
 for i = 1, #entries, 2 do
   if #items >= wanted * 2 then last = false break end
   member, score = entries[i], entries[i + 1]
-  local late = walk ~= '0' and call('ZSCORE', K.late .. workspace, member)
-  if not (late and tonumber(late) >= tonumber(walk)) then
+  if walk == '0' or not is_late(workspace, member, tonumber(walk)) then
     local side, flat = read_job(stage, workspace, member)
     if side then
       if status == '' or status_of(by_field(flat)['status'] or '') == status then

@@ -40,5 +40,5 @@ if legacy_right then
 end
 if state == 'valid' then return {'impossible', 'id_of_another_workspace'} end
 index_late(workspace, id, copy_enqueued_at)
-carry(KEYS[2], KEYS[1])
+carry_back(workspace, id)
 return {'ok', 'copied_back'}

@@ -3,6 +3,9 @@
 -- How long a listing that walks index and keyspace may rest between two pages, in milliseconds.
 local WALK_TTL = 3600000
 
+-- The largest score of the listing index: the year 2255.
+local SCORE_MAX = 9007199254740991
+
 local function call(...) return redis.call(...) end
 
 -- A reply that may be a wrong-type error: nil then, every other error is raised.
@@ -111,26 +114,53 @@ local function score_of(text)
   local fraction = string.match(rest, '^[.,](%d+)') or ''
   local sign, oh, om = string.match(rest, '([+-])(%d%d):?(%d%d)$')
   if sign then seconds = seconds - (sign == '-' and -1 or 1) * (tonumber(oh) * 3600 + tonumber(om) * 60) end
-  return seconds * 1000000 + tonumber(string.sub(fraction .. '000000', 1, 6))
+  local score = seconds * 1000000 + tonumber(string.sub(fraction .. '000000', 1, 6))
+  -- Beyond it a double is no exact integer, and the server would write it with an exponent.
+  return math.max(-SCORE_MAX, math.min(score, SCORE_MAX))
 end
 
 -- Numbers as text without an exponent: Lua would write 1.7e+15.
 local function integer(number) return string.format('%.0f', number) end
 
+-- Tells the listings of a workspace that are under way what has happened behind their backs.
+local function mark_late(workspace, member)
+  if call('EXISTS', K.walk .. workspace) == 0 then return end
+  local late = K.late .. workspace
+  call('ZADD', late, call('GET', K.walk_sequence) or '0', member)
+  call('PEXPIRE', late, WALK_TTL * 2)
+end
+
+-- Whether it has happened since a walk began.
+local function is_late(workspace, member, walk)
+  local late = call('ZSCORE', K.late .. workspace, member)
+  return late and tonumber(late) >= walk
+end
+
+-- A listing goes on: it is remembered for as long as it may rest, and so is what happens behind its back.
+local function keep_walk(workspace)
+  call('PEXPIRE', K.walk .. workspace, WALK_TTL)
+  call('PEXPIRE', K.late .. workspace, WALK_TTL * 2)
+end
+
 -- Indexes a job that was not indexed when it was enqueued; a listing that is under way must know of it.
 local function index_late(workspace, id, enqueued_at)
   -- An index of another type is reported by listings; it is no reason to hold up the work.
   local added = typed('ZADD', K.index .. workspace, integer(score_of(enqueued_at)), id)
-  if added == 1 and call('EXISTS', K.walk .. workspace) == 1 then
-    local late = K.late .. workspace
-    call('ZADD', late, call('GET', K.walk_sequence) or '0', id)
-    call('PEXPIRE', late, WALK_TTL * 2)
-  end
+  if added == 1 then mark_late(workspace, id) end
 end
 
 -- Copies a whole job with its absolute expiry from one schema to the other, over a partial hash too.
 local function carry(from, to)
   call('COPY', from, to, 'REPLACE')
+end
+
+-- What is marked late when a job gets its legacy copy from the other one; no id holds a control character.
+local function carried_back(id) return '\31' .. id end
+
+-- Copies a whole job to the legacy schema, where a listing that is under way would meet it a second time.
+local function carry_back(workspace, id)
+  mark_late(workspace, carried_back(id))
+  carry(scoped_key(workspace, id), legacy_key(id))
 end
 
 -- Field and value pairs of a hash as a table by field.
@@ -164,7 +194,7 @@ local function written_copies(stage, workspace, id, side, enqueued_at)
   local keys = {right}
   if side == 'workspace' and rule.legacy then
     local state, owner = legacy_state(id)
-    if state == 'absent' then carry(right, legacy) end
+    if state == 'absent' then carry_back(workspace, id) end
     if state == 'absent' or (state == 'valid' and owner == workspace) then keys[2] = legacy end
   elseif side == 'legacy' and rule.scoped then
     local state = scoped_state(workspace, id)

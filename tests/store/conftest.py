@@ -1,3 +1,5 @@
+import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -38,3 +40,13 @@ def at(client: redis.Redis) -> Callable[..., JobStore]:
 def staged(at: Callable[..., JobStore], stage: Stage) -> JobStore:
     """A store in each stage in turn."""
     return at(stage)
+
+
+@pytest.fixture
+def forge() -> Callable[[object], str]:
+    """Makes a cursor out of any values, as someone might who has looked into one."""
+
+    def encode(values: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+    return encode
