@@ -42,6 +42,8 @@ end
 -- The code of an error reply, never its text: that may name more than it should.
 local function error_code(failure)
   local text = type(failure) == 'table' and failure.err or tostring(failure)
+  -- Inside a script a server calls a denied command or key a plain error.
+  if string.find(text, 'ACL failure', 1, true) then return 'NOPERM' end
   return string.match(text, '([A-Z][A-Z]+) ') or 'ERR'
 end
 

@@ -104,9 +104,11 @@ local function migrate(workspace, id, enqueued_at)
   return 'conflict', 'differs'
 end
 
--- Outcome, reason and workspace of one key.
+-- Outcome, reason and workspace of one key; whose it is is known even if it fails.
+local whose
 local function examine(id)
   local state, workspace, fault, enqueued_at = legacy_state(id)
+  whose = workspace
   if state == 'absent' then return 'gone', nil, nil end
   if chosen and not (workspace and chosen[workspace]) then return 'filtered', nil, workspace end
   if state == 'invalid' then return 'invalid', fault, workspace end
@@ -125,11 +127,12 @@ end
 
 while examined < #queue and examined < most and (not budget or budget > 0) do
   local id = id_of(queue[examined + 1])
+  whose = nil
   local fine, outcome, reason, workspace = pcall(examine, id)
   if not fine then
     local code = error_code(outcome)
     if GLOBAL[code] then return type(outcome) == 'table' and outcome or redis.error_reply(code .. ' the step was given up') end
-    outcome, reason, workspace = 'errors', code, nil
+    outcome, reason, workspace = 'errors', code, whose
   end
   examined = examined + 1
   count('scanned')
