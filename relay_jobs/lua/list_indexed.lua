@@ -24,6 +24,8 @@ local walk, registered = ARGV[9], K.walk .. workspace
 if walk == '' then
   walk = '0'
   if not index_serves() then
+    -- A script that has begun to write is not stopped for want of memory; a reader needs a few bytes only.
+    keep_walk(workspace)
     walk = integer(call('INCR', K.walk_sequence))
     if not call('GET', registered) then call('SET', registered, walk) call('DEL', K.late .. workspace) end
   end
