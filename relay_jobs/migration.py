@@ -126,10 +126,12 @@ class Migration:
         """What a pass would do; writes nothing at all, always from the start.
 
         Raises:
+            Refused: a named workspace, or every one, is in stage ``legacy``: all of it would be filtered.
             UsageError: a number out of bounds, a malformed workspace.
         """
         scope = _scope(workspaces)
         _positive("max_keys", max_keys)
+        self._refuse_legacy(scope)
         return backfill.plan(
             self.client,
             server=identify(self.client).run_id,
@@ -325,7 +327,11 @@ class Migration:
         if not recorded.covers(scope):
             reasons = ["where you are has to be recorded first: 'relay-jobs stage set legacy', then 'dual_write'"]
             raise NothingRecorded(f"no stage is recorded, so nothing may be written by a {what}", reasons)
-        left = [w for w in scope if recorded.of(w) is Stage.LEGACY] if scope else []
+        self._refuse_legacy(scope)
+
+    def _refuse_legacy(self, scope: Sequence[str]) -> None:
+        recorded = self.ladder.recorded()
+        left = [workspace for workspace in scope if recorded.of(workspace) is Stage.LEGACY]
         if left or (not scope and _all_legacy(recorded)):
             names = ", ".join(left) or "every workspace"
             reason = "a copy made now would go stale unseen: 'relay-jobs stage set dual_write' first"
