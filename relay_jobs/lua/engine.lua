@@ -39,11 +39,15 @@ local function metric_label(workspace, most)
   return workspace
 end
 
+local PENDING_LOST = 'its list of scanned keys is gone'
+
 -- The code of an error reply, never its text: that may name more than it should.
 local function error_code(failure)
   local text = type(failure) == 'table' and failure.err or tostring(failure)
-  -- Inside a script a server calls a denied command or key a plain error.
-  if string.find(text, 'ACL failure', 1, true) then return 'NOPERM' end
+  -- Inside a script a denied command or key is a plain error: Valkey's words, then Redis 7.0's.
+  for _, words in ipairs({'ACL failure', 'The user executing the script'}) do
+    if string.find(text, words, 1, true) then return 'NOPERM' end
+  end
   return string.match(text, '([A-Z][A-Z]+) ') or 'ERR'
 end
 

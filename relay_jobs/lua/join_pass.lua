@@ -18,6 +18,17 @@ local values, at = call('HMGET', KEYS[1], unpack(names)), {}
 for i, name in ipairs(names) do at[name] = values[i] end
 local server = server_process()
 
+-- Whether keys that were scanned and not examined are still listed, in this partition or in all of them.
+local function pending_complete()
+  local first, last = tonumber(partition), tonumber(partition)
+  if opening then first, last = 0, 2 ^ tonumber(at.bits) - 1 end
+  for number = first, last do
+    local pending = call('HGET', KEYS[1], 'pending:' .. integer(number))
+    if pending and call('LLEN', KEYS[1] .. ':pending:' .. integer(number)) ~= tonumber(pending) then return false end
+  end
+  return true
+end
+
 local found, reason = 'resumed', ''
 if not at.state then
   found = opening and 'new' or 'void'
@@ -34,6 +45,8 @@ elseif at.scope ~= scope or at.pattern ~= K.legacy then
   found, reason = 'void', 'it was written for other workspaces'
 elseif at.epoch ~= epoch() then
   found, reason = 'void', 'a workspace has entered dual_write since'
+elseif not pending_complete() then
+  found, reason = 'void', PENDING_LOST
 end
 
 local bits, generation = at.bits or ARGV[5], at.generation

@@ -17,13 +17,17 @@ local server = server_process()
 
 local cursor, budget, queue, rate = ARGV[17], tonumber(ARGV[18] or ''), {}, nil
 if copying then
-  local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition)
+  local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition,
+    'pending:' .. partition)
   if at[1] ~= ARGV[7] then return {'void', 'the pass was started over'} end
   if at[2] ~= server then return {'void', 'the server process is another one, on which its cursor means nothing'} end
   if at[3] ~= epoch() then return {'void', 'a workspace has entered dual_write since'} end
   if at[4] ~= token then return {'fenced', call('HGET', KEYS[3], 'holder') or 'another owner'} end
   local holder = other_holder(K.lease, run)
   if holder then return {'fenced', holder} end
+  -- The cursor lies behind these keys: without their list they would be skipped.
+  queue = call('LRANGE', KEYS[2], 0, -1)
+  if #queue ~= tonumber(at[6] or '0') then return {'void', PENDING_LOST} end
   cursor = at[5] or partition
   budget = tonumber(call('HGET', KEYS[5], 'budget') or '')
   rate = tonumber(call('HGET', KEYS[4], 'rps') or '')
@@ -171,7 +175,7 @@ if had_pending or #left > 0 then
   for i = 1, #left, 1000 do call('RPUSH', KEYS[2], unpack(left, i, math.min(i + 999, #left))) end
   call('PEXPIRE', KEYS[2], ARGV[15])
 end
-call('HSET', KEYS[1], 'cursor:' .. partition, cursor)
+call('HSET', KEYS[1], 'cursor:' .. partition, cursor, 'pending:' .. partition, #left)
 if state == 'done' then call('HSET', KEYS[1], 'done:' .. partition, owner) end
 if budget then call('HSET', KEYS[5], 'budget', budget_text) end
 local rest = 0

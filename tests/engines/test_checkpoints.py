@@ -1,0 +1,308 @@
+"""When a checkpoint still counts, and when it is void: then the pass starts over, says so, and reaches every key."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from relay_jobs import Stage
+from relay_jobs.progress import Books, Phase
+from relay_jobs.runs import Pass
+from tests.engines.restarts import Restartable
+from tests.engines.world import Rests, World, acting, copies, fill
+from tests.servers import Server
+from tests.store.records import legacy, set_stage
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Restartable]:
+    """A server that can be restarted with its data."""
+    server = Restartable(request.param, tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own(server: Restartable, rests: Rests) -> Iterator[World]:
+    """Two thousand jobs on it."""
+    with server.client() as client:
+        set_stage(client, Stage.DUAL_WRITE)
+        fill(client, 2000)
+        yield World(client, rests)
+
+
+def test_a_restart_between_two_runs_starts_the_pass_over_and_reaches_every_key(own: World, server: Restartable) -> None:
+    """A cursor of another server process would skip a quarter of the keys."""
+    own.backfill(max_keys=1000)
+    server.restart()
+    opened = own.open("run-2")
+    assert not opened.resumed
+    assert "server process" in opened.note
+    list(own.walk(opened))
+    own.close(opened)
+    assert len(copies(own.client)) == 2000
+    assert own.migration.summary(opened).total == Books(scanned=2000, migrated=1000, exists=1000)
+
+
+def test_a_restart_under_a_walk_starts_the_pass_over_and_reaches_every_key(own: World, server: Restartable) -> None:
+    """The walk itself notices at its next batch, says so, and goes on from the start."""
+    reports = acting(own.walk(own.open(batch=100)), lambda: None, lambda: None, server.restart)
+    notices = [report for report in reports if report.phase is Phase.RESTARTED]
+    assert [("server process" in notice.reason, notice.counts) for notice in notices] == [(True, Books())]
+    assert len(copies(own.client)) == 2000
+
+
+def test_partitions_that_were_walked_before_a_restart_are_walked_again_by_close(
+    own: World, server: Restartable
+) -> None:
+    """Keys change their partition with the process: finished partitions prove nothing any more."""
+    opened = own.open(partitions=4)
+    for number in (0, 1, 2):
+        list(own.walk(opened, number))
+    server.restart()
+    list(own.walk(opened, 3))
+    assert len(copies(own.client)) < 2000
+    reports = own.close(opened)
+    said = next(report for report in reports if report.phase is Phase.RESTARTED)
+    assert "3 of 4 partitions are not walked on this server process" in said.reason
+    summary = own.migration.summary(opened)
+    assert (len(copies(own.client)), summary.complete) == (2000, True)
+    assert summary.total.scanned >= 2000
+
+
+def test_a_restart_after_the_last_partition_is_noticed_by_close(own: World, server: Restartable) -> None:
+    """A pass is complete only if all of it was walked on the process that completes it."""
+    opened = own.open(partitions=2)
+    for number in (0, 1):
+        list(own.walk(opened, number))
+    server.restart()
+    reports = own.close(opened)
+    assert "server process" in reports[0].reason
+    summary = own.migration.summary(opened)
+    assert summary.total.exists == summary.total.scanned >= 2000
+    assert summary.complete
+
+
+def test_a_restart_under_a_verification_starts_it_over(own: World, server: Restartable) -> None:
+    """What was compared on the other process is not counted, and the notice says why."""
+    own.backfill()
+    checking = own.migration.verify()
+    notices = []
+    for number, step in enumerate(checking):
+        if number == 3:
+            server.restart()
+        if step.notice:
+            notices.append(step)
+    assert [("server process" in step.notice, step.checked) for step in notices] == [(True, 0)]
+    assert checking.verdict.equal == 2000
+
+
+def test_a_restart_under_a_dry_run_starts_it_over(own: World, server: Restartable) -> None:
+    """Also a plan walks the whole keyspace on one process."""
+    counted, notices = Books(), 0
+    for number, report in enumerate(own.migration.dry_run(rps=None, batch=100)):
+        if number == 3:
+            server.restart()
+        if report.phase is Phase.RESTARTED:
+            counted, notices = Books(), notices + 1
+        counted += report.counts
+    assert (counted, notices) == (Books(scanned=2000, migrated=2000), 1)
+
+
+def test_an_unfinished_pass_goes_on_where_it_was(world: World) -> None:
+    """The next run examines only what the one before has not."""
+    fill(world.client, 100)
+    world.backfill(max_keys=40, batch=10)
+    opened = world.open("run-2")
+    assert opened.resumed
+    reports = list(world.walk(opened))
+    assert reports[0].phase is Phase.RESUMED
+    assert 0 < reports[0].fraction < 1
+    world.close(opened)
+    assert world.migration.summary(opened).books == Books(scanned=60, migrated=60)
+
+
+def test_an_unfinished_pass_keeps_the_partitions_it_had(world: World) -> None:
+    """Another number would leave keys between the partitions' cursors."""
+    fill(world.client, 100)
+    opened = world.open(partitions=8)
+    list(world.walk(opened, 3))
+    world.close(world.open(max_keys=1, partitions=8, step="limited"))
+    assert world.open("run-2", partitions=2).partitions == 8
+
+
+def test_a_finished_pass_starts_afresh(world: World) -> None:
+    """A complete pass is no checkpoint."""
+    fill(world.client, 20)
+    world.backfill(partitions=4)
+    opened = world.open("run-2")
+    assert (opened.resumed, opened.note, opened.partitions) == (False, "", 1)
+
+
+def test_a_restart_that_is_asked_for_begins_anew(world: World) -> None:
+    """``restart`` voids what is there, and says so."""
+    fill(world.client, 50)
+    world.backfill(max_keys=20)
+    opened = world.open("run-2", restart=True)
+    assert "restart was asked for" in opened.note
+    list(world.walk(opened))
+    assert world.migration.summary(opened).total == Books(scanned=50, migrated=30, exists=20)
+
+
+def _raise_epoch(world: World) -> None:
+    world.client.hset("ai:migration:stages", "late", "legacy")
+    world.migration.set_stage(Stage.DUAL_WRITE, "late")
+
+
+def test_a_workspace_that_enters_dual_write_voids_the_pass(world: World) -> None:
+    """What was copied of it before may have missed updates."""
+    fill(world.client, 50)
+    fill(world.client, 10, "late", "late")
+    world.client.hset("ai:migration:stages", "late", "legacy")
+    reports = acting(
+        world.walk(world.open(batch=10)), lambda: None, lambda: world.migration.set_stage(Stage.DUAL_WRITE, "late")
+    )
+    assert [r.reason for r in reports if r.phase is Phase.RESTARTED] == ["a workspace has entered dual_write since"]
+    assert len(copies(world.client, "late")) == 10
+    world.close(world.open())
+    assert world.migration.ladder.last(b"ai:migration:passes")["*"]["epoch"] == "2"
+
+
+def test_a_workspace_that_enters_dual_write_between_walk_and_close_voids_the_pass(world: World) -> None:
+    """A pass of an earlier epoch is not completed: close walks it once more."""
+    fill(world.client, 50)
+    opened = world.open(partitions=2)
+    for number in (0, 1):
+        list(world.walk(opened, number))
+    _raise_epoch(world)
+    assert "entered dual_write" in world.close(opened)[0].reason
+    assert world.migration.ladder.last(b"ai:migration:passes")["*"]["epoch"] == "2"
+    assert world.migration.summary(opened).total.exists >= 50
+
+
+def test_another_scope_under_the_same_progress_key_starts_over(world: World) -> None:
+    """A run for B does not begin at A's cursor."""
+    for workspace in ("acme", "beta"):
+        fill(world.client, 50, workspace, workspace)
+    world.backfill(workspaces=["acme"], max_keys=20, progress_key="k")
+    opened = world.open("run-2", workspaces=["beta"], progress_key="k")
+    assert "other workspaces" in opened.note
+    list(world.walk(opened))
+    assert len(copies(world.client, "beta")) == 50
+
+
+def test_scopes_without_a_progress_key_keep_their_own_checkpoints(world: World) -> None:
+    """The same set of workspaces is the same scope, in any order."""
+    for workspace in ("acme", "beta", "gamma"):
+        fill(world.client, 30, workspace, workspace)
+    world.backfill("run-1", workspaces=["acme", "beta"], max_keys=10)
+    world.backfill("run-2", workspaces=["gamma"], max_keys=10)
+    assert world.open("run-3", workspaces=["beta", "acme", "beta"]).resumed
+
+
+def test_an_emptied_database_starts_the_pass_over(world: World) -> None:
+    """After FLUSHALL neither checkpoint nor cursor is left; what is loaded then is walked from the start."""
+    fill(world.client, 100)
+
+    def flush() -> None:
+        world.client.flushall()
+        set_stage(world.client, Stage.DUAL_WRITE)
+        fill(world.client, 80, prefix="new")
+
+    reports = acting(world.walk(world.open(batch=10)), lambda: None, lambda: None, flush)
+    assert [r.phase for r in reports if r.reason] == [Phase.RESTARTED]
+    assert len(copies(world.client)) == 80
+    opened = world.open()
+    world.close(opened)
+    assert world.migration.summary(opened).complete
+
+
+def test_a_checkpoint_of_another_database_is_void(world: World, real_server: Server) -> None:
+    """SWAPDB carries it along with the data, and its cursor belongs to the other table."""
+    fill(world.client, 50)
+    world.backfill(max_keys=20)
+    world.client.swapdb(0, 1)
+    opened = World(real_server.client(db=1), Rests()).open("run-2")
+    assert "another database" in opened.note
+
+
+def test_databases_keep_apart(world: World, real_server: Server) -> None:
+    """Lease, checkpoint and stage belong to a database."""
+    fill(world.client, 20)
+    elsewhere = real_server.client(db=1)
+    set_stage(elsewhere, Stage.DUAL_WRITE)
+    fill(elsewhere, 30)
+    world.open(batch=5)
+    assert World(elsewhere, Rests()).backfill("other").books == Books(scanned=30, migrated=30)
+    assert copies(world.client) == set()
+
+
+def test_a_lost_list_of_pending_keys_voids_the_checkpoint(world: World) -> None:
+    """The cursor lies behind keys that were scanned and not examined: without their list they would be skipped."""
+    fill(world.client, 100)
+    world.backfill(max_keys=20, batch=50)
+    assert world.client.delete("ai:migration:progress:all:pending:0") == 1
+    opened = world.open("run-2", batch=50, rps=100)
+    assert "list of scanned keys is gone" in opened.note
+    walk = world.walk(opened)
+    next(walk)
+    assert world.client.delete("ai:migration:progress:all:pending:0") == 1
+    world.migration.throttle(10**6)
+    assert [r.phase for r in walk if r.reason and not r.wait_seconds] == [Phase.RESTARTED]
+    world.close(opened)
+    assert len(copies(world.client)) == 100
+
+
+def test_a_checkpoint_lives_thirty_days(world: World) -> None:
+    """Every part of it: the pass, its pending keys, the run and its step."""
+    fill(world.client, 100)
+    world.backfill(max_keys=20, batch=50)
+    for key in ("progress:all", "progress:all:pending:0", "run:run-1", "run:run-1:full"):
+        assert 29 * 86_400 < world.client.ttl(f"ai:migration:{key}") <= 30 * 86_400
+
+
+def test_a_pass_travels_between_processes_as_plain_values(world: World) -> None:
+    """Airflow hands it to its mapped tasks."""
+    opened = world.open(workspaces=["beta", "acme"], partitions=4, rps_per_slot=5)
+    assert Pass.from_dict(opened.as_dict()) == opened
+
+
+def test_a_walk_that_was_cleared_walks_its_partition_again(world: World) -> None:
+    """The same owner that comes again after its end has been told to: the books of the partition begin anew."""
+    names = fill(world.client, 40)
+    opened = world.open()
+    list(world.walk(opened))
+    world.client.delete(legacy(names[0]))
+    list(world.walk(opened))
+    world.close(opened)
+    assert world.migration.summary(opened).total == Books(scanned=39, exists=39)
+
+
+def test_a_partition_that_another_owner_has_walked_is_not_walked_again(world: World) -> None:
+    """The next run goes on with what is left."""
+    fill(world.client, 40)
+    opened = world.open(partitions=2)
+    list(world.walk(opened, 0, "first"))
+    reports = list(world.walk(opened, 0, "second"))
+    assert [(r.phase, r.counts) for r in reports] == [(Phase.DONE, Books())]
+
+
+def test_a_pass_completes_once(world: World, client: redis.Redis) -> None:
+    """Closing it again changes nothing, also in the counters."""
+    fill(client, 10)
+    opened = world.open()
+    list(world.walk(opened))
+    world.close(opened)
+    record = client.hget("ai:migration:passes", "*")
+    assert world.close(opened) == []
+    assert (client.hget("ai:migration:passes", "*"), world.counter("passes")) == (record, 1)
+
+
+def test_a_scope_gets_its_own_record_for_each_workspace(staged: Callable[[Stage], World]) -> None:
+    """A pass over chosen workspaces proves nothing about the others."""
+    world = staged(Stage.NEW_FIRST)
+    fill(world.client, 5)
+    world.backfill(workspaces=["acme", "beta"])
+    assert set(world.migration.ladder.last(b"ai:migration:passes")) == {"acme", "beta"}
+    assert set(world.client.hkeys("ai:migration:indexed")) == {b"acme", b"beta"}
