@@ -30,10 +30,21 @@ No message carries a value of a job: ids, statuses and reasons only.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class RelayJobsError(Exception):
     """Root of all errors that this package raises itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By words and fields: a class's own arguments are not those that Exception would call it with.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[RelayJobsError], args: tuple[Any, ...], fields: dict[str, Any]) -> RelayJobsError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(fields)
+    return error
 
 
 class UsageError(RelayJobsError, ValueError):

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import settings
 
 from relay_jobs import JobStore, Stage
 from tests.servers import any_client, any_server, real_client, real_server, running, server_client
 from tests.store.records import STAGES, new_store, set_stage
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+settings.load_profile("steady")
 
 __all__ = ["any_client", "any_server", "real_client", "real_server", "running", "server_client"]
 
