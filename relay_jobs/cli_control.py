@@ -12,8 +12,8 @@ from relay_jobs.cli_options import URL, Json, Url
 from relay_jobs.console import Console
 from relay_jobs.exporter import registry
 from relay_jobs.ladder import EVERYONE
-from relay_jobs.migration import DEFAULT_RPS
 from relay_jobs.narrate import duration
+from relay_jobs.terms import DEFAULT_RPS
 
 
 def pause(

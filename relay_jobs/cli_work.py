@@ -10,11 +10,12 @@ import typer
 from relay_jobs.cli_options import URL, Json, Url, Workspaces
 from relay_jobs.console import Console, Exit, in_threads
 from relay_jobs.errors import UsageError
-from relay_jobs.migration import DEFAULT_RPS, Migration, Summary
+from relay_jobs.migration import Migration, Summary
 from relay_jobs.narrate import Narrator, books_table, duration, sample_text, verdict_table
 from relay_jobs.progress import BatchReport, Phase, Verdict
 from relay_jobs.proving import RecordedVerification
 from relay_jobs.runs import Pass
+from relay_jobs.terms import DEFAULT_RPS
 
 _LINE_SECONDS = 2.0
 _ALSO_FOUND = ("repaired", "unindexed", "malformed", "third_generation", "filtered", "unacknowledged")

@@ -1,35 +1,24 @@
-"""The verbs that every door calls: survey, dry run, pass, verification, moves and live control."""
+"""The verbs that every door calls: preflight, dry run, pass and verification, on top of what is steered by hand."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import redis
-
-from relay_jobs import backfill, control, runs
-from relay_jobs.errors import NothingRecorded, PassVoid, Refused, UsageError
-from relay_jobs.jobs import parse_job_id, parse_workspace
+from relay_jobs import backfill, runs
+from relay_jobs.errors import NothingRecorded, PassVoid, Refused
+from relay_jobs.jobs import parse_job_id
 from relay_jobs.keys import scope_name
-from relay_jobs.ladder import EVERYONE, Ladder, Recorded, Stranger
-from relay_jobs.moves import Move, Moves
+from relay_jobs.ladder import EVERYONE, Recorded
 from relay_jobs.preflight import survey
 from relay_jobs.progress import BatchReport, Books, Phase
 from relay_jobs.proving import RecordedVerification
-from relay_jobs.quarantine import Quarantine, Record
 from relay_jobs.readiness import Plan, Preflight, examine
 from relay_jobs.runs import Pass, Terms
 from relay_jobs.scanning import partition_bits, partitionable
-from relay_jobs.servers import CLIENT_NAME, Server, bytes_client, identify, name_connections
-from relay_jobs.settings import Settings
+from relay_jobs.servers import identify
 from relay_jobs.stages import Stage
-from relay_jobs.status import status
-
-Batch = int | Literal["auto"]
-
-DEFAULT_RPS = 1000
-BATCH_MAX = 10_000
-_BATCH, _BATCH_FULL_SPEED = 100, 500
+from relay_jobs.steering import Steering
+from relay_jobs.terms import DEFAULT_RPS, Batch, parse_batch, parse_scope, positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +37,8 @@ class Summary:
         return self.books.as_dict() | facts | {"pass": self.total.as_dict()}
 
 
-class Migration:
-    """Migration of one server's jobs.
-
-    Args:
-        client: a ``redis.Redis`` of the job store.
-        settings: default: from the environment.
-        who: who acts, for history and records.
-        sleep: how to rest.
-
-    Raises:
-        UnsupportedServer: a cluster, Redis below 7.0, or a server that does not answer INFO.
-    """
-
-    def __init__(
-        self,
-        client: "redis.Redis",
-        settings: Settings | None = None,
-        *,
-        who: str = "unknown",
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.client = bytes_client(client)
-        name_connections(self.client)
-        self.settings = settings or Settings.from_env()
-        self.who, self._sleep = who, sleep
-        self.server: Server = identify(self.client)
-        self.ladder = Ladder(self.client)
-        self.quarantine = Quarantine(self.client)
-        self.moves = Moves(self.client, self.settings, who)
-
-    @property
-    def target(self) -> str:
-        """Host, port, database and server process, without a password."""
-        return self.server.target
+class Migration(Steering):
+    """Everything that can be done to one server's jobs; see :class:`Steering` for its arguments."""
 
     def preflight(
         self,
@@ -102,14 +59,14 @@ class Migration:
             Refused: every reason against the run.
             UsageError: an option out of bounds.
         """
-        _batch(batch, rps)
+        parse_batch(batch, rps)
         plan = Plan(
             mode=mode,
-            workspaces=_scope(workspaces),
-            canary_workspaces=_scope(canary_workspaces),
-            max_keys=_positive("max_keys", max_keys),
-            rps=_positive("rps", rps),
-            rps_per_slot=_positive("rps_per_slot", rps_per_slot),
+            workspaces=parse_scope(workspaces),
+            canary_workspaces=parse_scope(canary_workspaces),
+            max_keys=positive("max_keys", max_keys),
+            rps=positive("rps", rps),
+            rps_per_slot=positive("rps_per_slot", rps_per_slot),
             partitions=None if partitions == "auto" else 2 ** partition_bits(partitions),
             max_hours=max_hours,
         )
@@ -129,17 +86,17 @@ class Migration:
             Refused: a named workspace, or every one, is in stage ``legacy``: all of it would be filtered.
             UsageError: a number out of bounds, a malformed workspace.
         """
-        scope = _scope(workspaces)
-        _positive("max_keys", max_keys)
+        scope = parse_scope(workspaces)
+        positive("max_keys", max_keys)
         self._refuse_legacy(scope)
         return backfill.plan(
             self.client,
             server=identify(self.client).run_id,
             scope=",".join(scope),
             flag_stage=self.settings.flag_stage,
-            batch=_batch(batch, rps),
+            batch=parse_batch(batch, rps),
             max_keys=max_keys,
-            rps=_positive("rps", rps),
+            rps=positive("rps", rps),
             sleep=self._sleep,
         )
 
@@ -179,7 +136,7 @@ class Migration:
             Refused: the scope is in stage ``legacy``, where nothing may be copied.
             UsageError: an option out of bounds.
         """
-        scope = _scope(workspaces)
+        scope = parse_scope(workspaces)
         self._refuse_unwritten(scope, "backfill")
         bits = partition_bits(partitions)
         name = scope_name(scope) if progress_key is None else parse_job_id(progress_key, "progress key")
@@ -189,10 +146,10 @@ class Migration:
             name=name,
             workspaces=scope,
             bits=bits if partitionable(self.client, partitions) else 0,
-            batch=_batch(batch, rps),
-            rps_per_slot=_positive("rps_per_slot", rps_per_slot),
+            batch=parse_batch(batch, rps),
+            rps_per_slot=positive("rps_per_slot", rps_per_slot),
         )
-        terms = Terms(restart, _positive("max_keys", max_keys), _positive("rps", rps), self.who)
+        terms = Terms(restart, positive("max_keys", max_keys), positive("rps", rps), self.who)
         joined = runs.waited(
             lambda: runs.join(self.client, opened, None, run, self.settings.lease_seconds, terms),
             self.settings.lease_seconds + 1 if wait else 0,
@@ -259,7 +216,7 @@ class Migration:
             LeaseHeld: another run is alive (only to repair).
             Refused: the scope is in a stage that does not write both schemas (only to repair).
         """
-        scope = _scope(workspaces)
+        scope = parse_scope(workspaces)
         recorded = self.ladder.recorded()
         if repair:
             self._refuse_unwritten(scope, "repair")
@@ -269,58 +226,6 @@ class Migration:
         return RecordedVerification(
             self.client, self.settings, scope, who=self.who, repairing_as=run if repair else None, sleep=self._sleep
         )
-
-    def set_stage(
-        self,
-        target: Stage,
-        workspace: str | None = None,
-        *,
-        legacy_writers_gone: bool = False,
-        override: str | None = None,
-    ) -> Move:
-        """See :meth:`Moves.set_stage`."""
-        if workspace is not None:
-            parse_workspace(workspace)
-        return self.moves.set_stage(target, workspace, legacy_writers_gone=legacy_writers_gone, override=override)
-
-    def rollback(self, workspace: str | None = None) -> list[Move]:
-        """See :meth:`Moves.rollback`."""
-        return self.moves.rollback(None if workspace is None else parse_workspace(workspace))
-
-    def pause(self, why: str) -> None:
-        """Running and later work rests before its next batch."""
-        control.pause(self.client, self.who, why)
-        self.ladder.note({"event": "pause", "who": self.who, "why": why})
-
-    def resume(self) -> None:
-        """Paused work goes on."""
-        control.resume(self.client, self.who)
-        self.ladder.note({"event": "resume", "who": self.who})
-
-    def throttle(self, rps: int) -> str:
-        """Set the rate of the run that holds the lease; its name."""
-        _positive("rps", rps)
-        run = control.throttle(self.client, rps)
-        self.ladder.note({"event": "throttle", "who": self.who, "run": run, "rps": rps})
-        return run
-
-    def acknowledge(self, reason: str) -> list[Record]:
-        """Acknowledge every quarantined record of now; those that were not before."""
-        if not reason.strip():
-            msg = "an acknowledgement needs a reason"
-            raise UsageError(msg)
-        fresh = self.quarantine.acknowledge()
-        event = {"event": "quarantine_acknowledged", "who": self.who, "reason": reason, "records": len(fresh)}
-        self.ladder.note(event)
-        return fresh
-
-    def strangers(self) -> list[Stranger]:
-        """Connections that do not carry the library's name: evidence for or against old processes."""
-        return self.ladder.strangers(CLIENT_NAME)
-
-    def status(self) -> dict[str, Any]:
-        """Stages, the run at work, progress, and what was proven last; plain values."""
-        return status(self.client, self.settings, self.server)
 
     def _refuse_unwritten(self, scope: Sequence[str], what: str) -> None:
         recorded = self.ladder.recorded()
@@ -352,25 +257,5 @@ class Migration:
         return record, found.now - started
 
 
-def _scope(workspaces: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted({parse_workspace(workspace) for workspace in workspaces}))
-
-
 def _all_legacy(recorded: Recorded) -> bool:
     return bool(recorded.stages) and all(stage is Stage.LEGACY for stage in recorded.stages.values())
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not 1 <= value <= 10**9):
-        msg = f"invalid {name} {value!r}: allowed is a whole number from 1"
-        raise UsageError(msg)
-    return value
-
-
-def _batch(batch: Batch, rps: int | None) -> int:
-    if batch == "auto":
-        return _BATCH_FULL_SPEED if rps is None else _BATCH
-    if isinstance(batch, bool) or not 1 <= batch <= BATCH_MAX:
-        msg = f"invalid batch {batch!r}: allowed is 'auto' or a whole number from 1 to {BATCH_MAX}"
-        raise UsageError(msg)
-    return batch
