@@ -94,6 +94,8 @@ def _say_move(console: Console, move: Move) -> None:
     console.say(f"{scope}: {passed}{f' ({move.note})' if move.note else ''}")
     for reason in move.overridden:
         console.warn(f"overridden: {reason}")
+    for text in move.evidence:
+        console.warn(text)
 
 
 def _as_dict(move: Move) -> dict[str, Any]:

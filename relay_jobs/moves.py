@@ -1,6 +1,6 @@
 """Moves on the ladder: up one rung through a gate, down at once, and the rollback of everything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import redis
 
@@ -29,7 +29,8 @@ NEXT_COMMANDS = {
 class Move:
     """One move that was made; ``before`` is ``None`` where nothing was recorded.
 
-    ``overridden`` are the reasons against it that an operator has overridden.
+    ``overridden`` are the reasons against it that an operator has overridden, ``evidence`` what speaks for or
+    against the statement that no old process is left.
     """
 
     scope: str
@@ -38,6 +39,7 @@ class Move:
     rungs: tuple[Stage, ...]
     overridden: tuple[str, ...] = ()
     note: str = ""
+    evidence: tuple[str, ...] = ()
 
     @property
     def next_command(self) -> str:
@@ -85,6 +87,7 @@ class Moves:
             msg = f"--legacy-writers-gone belongs to the move to new_first, not to {target}"
             raise UsageError(msg)
         scope = workspace or EVERYONE
+        evidence = self._evidence() if legacy_writers_gone else ()
         while True:
             recorded = self._ladder.recorded()
             start = recorded.of(scope) or Stage.LEGACY
@@ -93,7 +96,7 @@ class Moves:
                 legacy_writers_gone = False
             move = self._plan(scope, recorded, target, override)
             if self._make(move, recorded):
-                return move
+                return replace(move, evidence=evidence)
 
     def rollback(self, workspace: str | None = None) -> list[Move]:
         """Everything above dual_write (or one workspace) down to it, running work paused; what changed."""
