@@ -83,11 +83,10 @@ def airflow_environment(world: World, redis_url: str, ports: Ports) -> dict[str,
 
 
 def prepare(world: World, children: Children, environment: dict[str, str]) -> None:
-    """Make login, database and pool; a task of a pool that does not exist would stay scheduled without a word."""
+    """Make login and database."""
     (world.home.airflow / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
-    for name, arguments in (("migrate", ["db", "migrate"]), ("pools", ["pools", "import", str(POOLS)])):
-        command = [sys.executable, "-m", "airflow", *arguments]
-        children.run(f"airflow-{name}", command, environment, world.home.logs / f"airflow-{name}.log")
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    children.run("airflow-db-migrate", command, environment, world.home.logs / "airflow-db-migrate.log")
 
 
 def start_components(world: World, children: Children, environment: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ class Operator:
             start_new_session=True,
         )
         answer = Answer(done.returncode, parse(done.stdout), done.stderr, time.monotonic() - begin)
-        self.screen.output(answer.body, answer.errors)
+        self.screen.output(answer.errors)
         if answer.code:
             self.screen.say(f"  exit code {answer.code}")
         if answer.code not in expect:

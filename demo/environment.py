@@ -80,13 +80,18 @@ class Environment:
         self.airflow_seconds = time.monotonic() - begin
 
     def airflow_api(self, dag_id: str) -> AirflowApi:
-        """Wait for Airflow and for the DAG, and log in."""
+        """Wait for Airflow and for the DAG, log in, and import the pools."""
         if self._booting is None:
             raise DemoError("Airflow was not started")
         self._booting.result()
         api = AirflowApi(self.ports.url)
+        api.import_pools(airflow.POOLS)
         api.wait_for_dag(dag_id)
         return api
+
+    def stop_airflow(self) -> None:
+        """End Airflow before the rest, to have its share of the processor."""
+        self.children.stop([f"airflow-{each}" for each in airflow.COMPONENTS])
 
     def check(self) -> None:
         """Raise if anything that must run has ended by itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ HIDDEN_FIELDS = (
     *("ti", "ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number"),
 )
 """What Airflow adds to each line; the screen says it once, in the task's name."""
+
+MANY = 3
+"""Lines of one kind that are shown of a task's log, such as samples of invalid records."""
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -76,12 +80,14 @@ class RunFollower:
     screen: Screen
     on_question: Callable[[dict[str, Any]], str]
     check: Callable[[], None]
+    in_full: tuple[str, ...] = ("report",)
     patience: float = 240.0
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _states: dict[tuple[str, int], tuple[str | None, int]] = field(default_factory=dict)
     _lines: dict[tuple[str, int, int], int] = field(default_factory=dict)
     _asked: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    _alike: Counter[tuple[str, int, int, str]] = field(default_factory=Counter)
     _answered: set[tuple[str, int, int]] = field(default_factory=set)
 
     def follow(self) -> str:
@@ -102,16 +108,22 @@ class RunFollower:
     def _look(self) -> None:
         for task in self.api.tasks(self.dag_id, self.run_id):
             key = (task.task_id, task.map_index)
-            seen = self._states.get(key)
             now = (task.state, task.try_number)
-            if now != seen:
-                self._states[key] = now
-                if task.state not in (None, "scheduled", "queued"):
-                    self.screen.state(task.name, str(task.state), task.duration)
-            if task.state == "running" or (now != seen and task.state in (*ENDED, "up_for_retry", "awaiting_input")):
+            changed = now != self._states.get(key)
+            self._states[key] = now
+            at_rest = task.state in (*ENDED, "up_for_retry", "awaiting_input")
+            if changed and not at_rest:
+                self._show_state(task)
+            if task.state == "running" or (changed and at_rest):
                 self._show_log(task)
+            if changed and at_rest:
+                self._show_state(task)
             if task.state == "awaiting_input":
                 self._answer(task)
+
+    def _show_state(self, task: TaskState) -> None:
+        if task.state not in (None, "scheduled", "queued"):
+            self.screen.state(task.name, str(task.state), task.duration)
 
     def _show_log(self, task: TaskState) -> None:
         if task.state in ("skipped", "upstream_failed", "removed"):
@@ -119,9 +131,16 @@ class RunFollower:
         key = (task.task_id, task.map_index, task.try_number)
         lines = self.api.log(self.dag_id, self.run_id, task)
         for line in lines[self._lines.get(key, 0) :]:
-            if interesting(line):
+            if interesting(line) and (task.task_id in self.in_full or not self._is_detail(key, line)):
                 self.screen.log_line(task.name, str(line.get("level", "info")), as_text(line))
         self._lines[key] = max(len(lines), self._lines.get(key, 0))
+
+    def _is_detail(self, key: tuple[str, int, int], line: dict[str, Any]) -> bool:
+        """Tell whether a line can be left to the task's log: part of a table, or one more of many alike."""
+        event = str(line["event"])
+        kind = (*key, event.split(":")[0])
+        self._alike[kind] += ":" in event
+        return event.startswith("  ") or self._alike[kind] > MANY
 
     def _answer(self, task: TaskState) -> None:
         key = (task.task_id, task.map_index, task.try_number)

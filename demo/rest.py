@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -61,6 +63,14 @@ class AirflowApi:
                 return
             time.sleep(0.5)
         raise DemoError(f"DAG {dag_id} did not appear within {patience:.0f} s; import errors: {self.import_errors()}")
+
+    def import_pools(self, pools: Path) -> None:
+        """Make the pools of a file as `airflow pools import` does, for which a whole Airflow would be loaded once more.
+
+        A task of a pool that does not exist would stay scheduled without a word.
+        """
+        for name, pool in json.loads(pools.read_text()).items():
+            self._call("POST", "/api/v2/pools", json={"name": name, **pool})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run and return its id. `logical_date` must be sent, even if it is null."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -15,22 +15,29 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-LONG = 400
-"""Characters of a nested value that are shown."""
+HEAD, TAIL = 14, 8
+"""Lines of a long output that are shown of its beginning and of its end."""
+
+MANY = 3
+"""Lines alike that are shown, such as samples."""
+
+PROGRESS = re.compile(r"\d+% · ")
+SAMPLE = re.compile(r"(\w+): job ")
 
 
-def compact(value: Any) -> str:
-    """Return a JSON value as short text."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONG else f"{text[:LONG]} …"
-
-
-def fields(body: Mapping[str, Any]) -> list[str]:
-    """Return an object as lines: its plain values on the first, each nested one on a line of its own."""
-    plain = {key: value for key, value in body.items() if not isinstance(value, dict | list)}
-    first = "  ".join(f"{key}={compact(value)}" for key, value in plain.items())
-    nested = [f"{key}: {compact(value)}" for key, value in body.items() if key not in plain and value]
-    return [line for line in (first, *nested) if line]
+def shortened(lines: Sequence[str]) -> list[str]:
+    """Return lines with the last progress only, few samples, and without the middle of what is still long."""
+    progress = [line for line in lines if PROGRESS.search(line)]
+    alike: Counter[str] = Counter()
+    kept = []
+    for line in lines:
+        sample = SAMPLE.match(line)
+        if sample:
+            alike[sample[1]] += 1
+        if line not in progress[:-1] and not (sample and alike[sample[1]] > MANY):
+            kept.append(line)
+    left_out = len(kept) - HEAD - TAIL
+    return kept if left_out < 2 else [*kept[:HEAD], f"… {left_out} more lines", *kept[-TAIL:]]
 
 
 class Screen:
@@ -57,10 +64,9 @@ class Screen:
     def command(self, arguments: Sequence[str]) -> None:
         self._console.print(Text(f"   $ {shlex.join(arguments)}", style="cyan"))
 
-    def output(self, body: Mapping[str, Any], errors: str) -> None:
-        for line in errors.strip().splitlines():
-            self._console.print(Text(f"     {line}", style="dim"))
-        for line in fields(body):
+    def output(self, text: str) -> None:
+        """Show what a command said, but for most of its progress lines, and the middle of a long listing."""
+        for line in shortened(text.strip().splitlines()):
             self._console.print(Text(f"     {line}"))
 
     def state(self, task: str, state: str, seconds: float | None) -> None:

@@ -11,10 +11,14 @@ from demo.commands import COULD_NOT_RUN, NEEDS_EYES
 from demo.environment import Environment
 from demo.follow import RunFollower
 from demo.report import Report
+from demo.rest import AirflowApi
 from demo.traffic import KINDS, NEW
 from demo.world import CANARY, TRIAL_WORKSPACES
 
 DAG = "relay_backfill"
+BOOKKEEPERS = {"dry_run": "6 dry run (would migrate)", "canary": "6 canary", "full.close": "6 full backfill"}
+VERIFIERS = {"verify_canary": "6 canary", "verification": "6 all"}
+"""Tasks of the DAG that return books or a verdict, and how the report calls them."""
 
 
 def clean(verdict: Mapping[str, Any], *names: str) -> bool:
@@ -94,9 +98,19 @@ class Walk:
             follower = RunFollower(api, DAG, run_id, self.env.screen, self._approve, self.env.check)
             state = follower.follow()
             self.report.require(state == "success", f"run {run_id} of {DAG} ended as {state}: {follower.states()}")
-            for task in api.tasks(DAG, run_id):
-                self.env.screen.say(f"{task} {api.returned(DAG, run_id, task)}")
+            self._collect(api, run_id)
             api.close()
+
+    def _collect(self, api: AirflowApi, run_id: str) -> None:
+        """Take the books and verdicts that the tasks returned."""
+        for task in api.tasks(DAG, run_id):
+            returned = api.returned(DAG, run_id, task)
+            if task.task_id in BOOKKEEPERS:
+                self.report.require(returned, f"task {task.task_id} returned no books")
+                self.report.add_books(BOOKKEEPERS[task.task_id], returned or {"scanned": 0})
+            elif task.task_id in VERIFIERS:
+                self.report.add_verification(VERIFIERS[task.task_id], returned or {})
+                self.report.require((returned or {}).get("verified"), f"task {task.task_id} is not clean")
 
     def _approve(self, question: dict[str, Any]) -> str:
         self.env.screen.say(f"Airflow asks: {question['subject']}")
@@ -116,7 +130,7 @@ class Walk:
         with self.report.step("6", "the backfill again, on the same data", self.env.traffic):
             rps = str(self.env.world.rps)
             body = self.env.operator.relay_jobs("backfill", "--execute", "--rps", rps, expect=(0, NEEDS_EYES)).body
-            self.report.add_books("again", body)
+            self.report.add_books("6 again", body)
             self.report.require(body.get("migrated") == 0, f"the second backfill migrated {body.get('migrated')}")
             if body.get("migrated") == 0:
                 self.env.screen.good("nothing migrated: every job has its copy already")
@@ -126,9 +140,10 @@ class Walk:
         with self.report.step("R", "roll back, and forward again", self.env.traffic):
             operator = self.env.operator
             operator.relay_jobs("stage", "rollback", "--all")
-            verdict = operator.relay_jobs("verify", expect=(0, NEEDS_EYES)).body
-            self.report.add_verification("R after rollback", verdict)
             operator.relay_jobs("resume")
+            self.env.screen.say("up again a rung at a time, each with its gate:")
+            verdict = operator.relay_jobs("verify", expect=(0, NEEDS_EYES)).body
+            self.report.add_verification("R after the rollback", verdict)
             operator.relay_jobs("stage", "set", "new_first")
             operator.relay_jobs("stage", "set", "new_only")
 
@@ -136,6 +151,7 @@ class Walk:
         """Stop the traffic, and look at everything once more without the library."""
         with self.report.step("8", "stop the traffic, verify, audit", self.env.traffic):
             self.env.traffic.stop(NEW)
+            self.env.stop_airflow()
             verdict = self.env.operator.relay_jobs("verify", expect=(0, NEEDS_EYES)).body
             self.report.add_verification("8 at rest", verdict)
             self.report.require(verdict.get("verified"), "the last verification is not clean")

@@ -60,7 +60,7 @@ class Home:
         return self.root / "tmp"
 
 
-RATES = {"api": 40.0, "delete": 6.0, "worker": 45.0, "old": 12.0, "reader": 60.0, "lister": 15.0}
+RATES = {"api": 35.0, "delete": 6.0, "worker": 40.0, "old": 12.0, "reader": 60.0, "lister": 5.0}
 """Operations a second of each kind of traffic process; modest, because two cores also run an Airflow."""
 
 

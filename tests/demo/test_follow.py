@@ -12,7 +12,7 @@ from demo.airflow import connection_json, unhealthy
 from demo.follow import RunFollower, as_text, interesting
 from demo.report import balanced
 from demo.rest import TaskState
-from demo.screen import LONG, compact, fields
+from demo.screen import HEAD, TAIL, shortened
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ class ScriptedApi:
 
     looks: list[tuple[str, list[TaskState]]]
     answers: list[str] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
 
     def run_state(self, _dag: str, _run: str) -> str:
         return self.looks[0][0]
@@ -52,7 +53,7 @@ class ScriptedApi:
         return self.looks.pop(0)[1]
 
     def log(self, _dag: str, _run: str, task: TaskState) -> list[dict[str, Any]]:
-        return [{"event": f"line of {task.task_id}", "level": "info", "logger": "relay_jobs"}]
+        return self.lines or [{"event": f"line of {task.task_id}", "level": "info", "logger": "relay_jobs"}]
 
     def question(self, _dag: str, _run: str, _task: TaskState) -> dict[str, Any]:
         return {"subject": "go on?"}
@@ -97,9 +98,25 @@ def test_the_question_is_answered_once_and_after_a_pause() -> None:
         "canary: running",
         "canary | line of canary",
         "canary: success",
-        "gate: awaiting_input",
         "gate | line of gate",
+        "gate: awaiting_input",
         "gate: success",
+    ]
+
+
+def test_tables_and_many_lines_alike_are_left_to_the_log() -> None:
+    events = ["begins", "  scanned 5", *(f"invalid: job {n}" for n in range(9)), "invalid again"]
+    lines = [{"event": event, "level": "info", "logger": "relay_jobs"} for event in events]
+    api = ScriptedApi([("success", [task("success", name) for name in ("canary", "report")])], lines=lines)
+    paper = Paper()
+    clock = Clock()
+    RunFollower(api, "dag", "run", paper, str, lambda: None, now=clock, sleep=clock.sleep).follow()
+    shown = ["begins", "invalid: job 0", "invalid: job 1", "invalid: job 2", "invalid again"]
+    assert paper.lines == [
+        *(f"canary | {event}" for event in shown),
+        "canary: success",
+        *(f"report | {event}" for event in events),
+        "report: success",
     ]
 
 
@@ -136,6 +153,12 @@ def test_books_balance_in_a_pass_and_in_a_dry_run() -> None:
     assert not balanced({"scanned": 7, "migrated": 1, "exists": 2, "invalid": 3})
 
 
-def test_an_object_is_shown_as_lines() -> None:
-    assert fields({"stage": "legacy", "count": 3, "rows": [1], "empty": []}) == ["stage=legacy  count=3", "rows: [1]"]
-    assert len(compact("x" * 1_000)) == LONG + 2
+def test_a_long_output_keeps_its_last_progress_its_head_and_its_tail() -> None:
+    assert shortened(["a", "1% · x", "2% · y", "b"]) == ["a", "2% · y", "b"]
+    samples = [f"missing: job {number}: absent" for number in range(5)]
+    assert shortened([*samples, "missing 5"]) == [*samples[:3], "missing 5"]
+    lines = [f"line {number}" for number in range(40)]
+    short = shortened(lines)
+    assert short[:HEAD] == lines[:HEAD]
+    assert short[HEAD:] == [f"… {40 - HEAD - TAIL} more lines", *lines[-TAIL:]]
+    assert shortened(lines[: HEAD + TAIL + 1]) == lines[: HEAD + TAIL + 1]
