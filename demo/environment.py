@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import redis
 
@@ -19,6 +21,8 @@ from demo.server import start_server
 from demo.traffic import Traffic
 from demo.wild import make_records
 from demo.world import Home, World
+
+T = TypeVar("T")
 
 
 def make_folders(home: Home) -> None:
@@ -69,7 +73,7 @@ class Environment:
 
     def boot_airflow(self) -> None:
         """Start Airflow beside everything else: it takes half a minute, and the first steps do not need it."""
-        self._booting = self._thread.submit(self._boot)
+        self._booting = self.beside(self._boot)
 
     def _boot(self) -> None:
         begin = time.monotonic()
@@ -90,8 +94,12 @@ class Environment:
         return api
 
     def stop_airflow(self) -> None:
-        """End Airflow before the rest, to have its share of the processor."""
-        self.children.stop([f"airflow-{each}" for each in airflow.COMPONENTS])
+        """End Airflow before the rest, to have its share of the processor; it has nothing to finish."""
+        self.children.stop([f"airflow-{each}" for each in airflow.COMPONENTS], patience=2)
+
+    def beside(self, work: Callable[[], T]) -> Future[T]:
+        """Do something while the walk goes on; one thing at a time."""
+        return self._thread.submit(work)
 
     def check(self) -> None:
         """Raise if anything that must run has ended by itself."""

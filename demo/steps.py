@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from demo.audit import audit
+from demo.audit import Audit, audit
 from demo.commands import COULD_NOT_RUN, NEEDS_EYES
 from demo.environment import Environment
 from demo.follow import RunFollower
@@ -152,10 +152,14 @@ class Walk:
         with self.report.step("8", "stop the traffic, verify, audit", self.env.traffic):
             self.env.traffic.stop(NEW)
             self.env.stop_airflow()
+            auditing = self.env.beside(self._audit)
             verdict = self.env.operator.relay_jobs("verify", expect=(0, NEEDS_EYES)).body
             self.report.add_verification("8 at rest", verdict)
             self.report.require(verdict.get("verified"), "the last verification is not clean")
-            with self.env.client() as client:
-                audited = audit(client, self.env.world.home.ledgers)
+            audited = auditing.result()
         self.env.screen.section("", "Report")
         self.report.print_all(self.env.traffic, audited)
+
+    def _audit(self) -> Audit:
+        with self.env.client() as client:
+            return audit(client, self.env.world.home.ledgers)
