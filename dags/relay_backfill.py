@@ -175,13 +175,13 @@ with DAG(
 
         # Its own rule: where the mode does not include the pass there is nothing to map over, which is no failure.
         @task(
+            doc_md="Walks one partition from its checkpoint to its end.",
             pool=POOL,
             trigger_rule=TriggerRule.ALL_SUCCESS,
             # By the task's own arguments, so that it has its name while it runs; bare ones are known afterwards only.
             map_index_template="partition {{ task.op_kwargs.partition + 1 }} of {{ 2 ** task.op_kwargs.opened.bits }}",
         )
         def walk(opened: dict[str, Any], partition: int) -> None:
-            """Walks one partition from its checkpoint to its end."""
             from relay_jobs import operations
 
             operations.walk(get_current_context(), opened, partition)

@@ -3,6 +3,7 @@
 It imports Airflow and the ground floor only; what a task does is in :mod:`relay_jobs.operations`, imported as it runs.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from relay_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 CONNECTION = "relay_redis"
 POOL = "relay_backfill"
@@ -120,7 +123,7 @@ class Promotion(ApprovalOperator):
             msg = "there is no clean verification of the canary in this run; nothing can be approved on it"
             raise AirflowFailException(msg)
         if context["params"]["approval"] == "auto":
-            self.log.info("approval=auto: the canary is clean, nobody is asked; the run was triggered by %s", by)
+            log.info("approval=auto: the canary is clean, nobody is asked; the run was triggered by %s", by)
             return {"chosen_options": [self.APPROVE], "responded_by": "nobody (approval=auto)"}
         self.body = approval_form(results, by)
         return super().execute(context)
@@ -137,5 +140,5 @@ class Promotion(ApprovalOperator):
         except HITLTimeoutError:
             msg = f"nobody answered within {self.response_timeout}; the full backfill does not begin"
             raise AirflowFailException(msg) from None
-        self.log.info("approved by %s (%s)", who, comment)
+        log.info("approved by %s (%s)", who, comment)
         return {"chosen_options": [self.APPROVE], "responded_by": who, "comment": comment}

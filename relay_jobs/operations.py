@@ -164,6 +164,8 @@ def _judge(verdict: Verdict, *, partial: bool) -> dict[str, Any]:
     found = verdict.as_dict()
     point_out(verdict.samples)
     section(f"Verification, in {duration(verdict.duration_seconds)}", verdict_table(found))
+    if verdict.repaired:
+        log.info("%s jobs were made equal", f"{verdict.repaired:,}")
     # Jobs that a canary with max_keys has not reached are no fault of it.
     passed = not (verdict.different or verdict.extra or verdict.errors) if partial else verdict.verified
     if not passed:
