@@ -53,8 +53,16 @@ class RecordedVerification:
         Raises:
             LeaseHeld: another run is alive, or has taken the lease over (only to repair).
         """
-        before, started = self._ladder.recorded(), self._ladder.now()
         self._hold_lease(wait=True)
+        try:
+            yield from self._steps()
+        finally:
+            # Also where it was stopped or has failed: nobody shall wait for it.
+            if self._run is not None:
+                runs.release(self._client, self._run)
+
+    def _steps(self) -> Iterator[VerifyStep]:
+        before, started = self._ladder.recorded(), self._ladder.now()
         for step in self._engine.steps():
             yield step
             if step.notice:
@@ -74,8 +82,6 @@ class RecordedVerification:
                 "books": self.verdict.as_dict(),
             }
             self._ladder.record_verification(scope, record)
-        if self._run is not None:
-            runs.release(self._client, self._run)
 
     @property
     def verdict(self) -> Verdict:
