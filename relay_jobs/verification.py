@@ -147,8 +147,6 @@ class Verification:
         reply = self._compare(cursor)
         doubts = _doubts(reply[3])
         self._count(reply[2], doubts)
-        if reply[4]:
-            self._record_quarantined(reply[4])
         self._settle(doubts, self._compare_again)
         return int(reply[1])
 
@@ -162,7 +160,10 @@ class Verification:
     def _compare(self, cursor: int, *ids: bytes) -> list[Any]:
         leave_out = "0" if self._scope else "1"
         head = (self.server, self._scope, self._flag_stage, leave_out, cursor, self._batch)
-        return self._ask(_COMPARE, *head, *ids)
+        reply = self._ask(_COMPARE, *head, *ids)
+        if reply[4]:
+            self._record_quarantined(reply[4])
+        return reply
 
     def _compare_again(self, doubts: list[Doubt]) -> list[Any]:
         return self._compare(0, *(doubt.job_id for doubt in doubts))

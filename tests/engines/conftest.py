@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -24,11 +24,13 @@ def rests() -> Rests:
 
 
 @pytest.fixture
-def world(client: redis.Redis, rests: Rests) -> World:
+def world(client: redis.Redis, rests: Rests) -> Iterator[World]:
     """A server in stage ``dual_write``."""
     set_stage(client, Stage.DUAL_WRITE)
     client.hset("ai:migration:stages", "*epoch", 1)
-    return World(client, rests)
+    world = World(client, rests)
+    yield world
+    world.end()
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ def own(server: Restartable, rests: Rests) -> Iterator[World]:
     with server.client() as client:
         set_stage(client, Stage.DUAL_WRITE)
         fill(client, 2000)
-        yield World(client, rests)
+        world = World(client, rests)
+        yield world
+        world.end()
 
 
 def test_a_restart_between_two_runs_starts_the_pass_over_and_reaches_every_key(own: World, server: Restartable) -> None:

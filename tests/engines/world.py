@@ -1,7 +1,7 @@
 """One server, an operator's verbs on it, and what the tests read of it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, ClassVar, cast
 
 import redis
 
@@ -26,6 +26,9 @@ class Rests(list[float]):
 class World:
     """Verbs with the tests' own defaults: no rate limit, nobody waits."""
 
+    # A walk that a test leaves unfinished gives its partition back, which needs its client.
+    _walks: ClassVar[list[Generator[BatchReport, None, None]]] = []
+
     def __init__(self, client: redis.Redis, sleep: Callable[[float], None], **settings: Any) -> None:
         self.client = client
         self.migration = Migration(client, Settings(**settings), who="ada", sleep=sleep)
@@ -34,9 +37,16 @@ class World:
         """A pass, opened without a rate limit."""
         return self.migration.open_pass(run=run, step=step, **{"rps": None, **options})
 
-    def walk(self, opened: Pass, partition: int = 0, owner: str = "") -> Iterator[BatchReport]:
+    def walk(self, opened: Pass, partition: int = 0, owner: str = "") -> Generator[BatchReport, None, None]:
         """One partition, by its run unless told otherwise."""
-        return self.migration.walk(opened, partition, owner or opened.run)
+        walk = cast("Generator[BatchReport, None, None]", self.migration.walk(opened, partition, owner or opened.run))
+        self._walks.append(walk)
+        return walk
+
+    def end(self) -> None:
+        """End every walk that a test has begun."""
+        while self._walks:
+            self._walks.pop().close()
 
     def close(self, opened: Pass) -> list[BatchReport]:
         """Complete the pass and give the lease back."""
