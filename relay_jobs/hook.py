@@ -71,7 +71,16 @@ def complaint(said: Any) -> str:
 
 def migration(context: "Context") -> Migration:
     """The migration on the connection's store; in its history, the person who triggered the run."""
-    relay = Migration(connect(), Settings.from_env(), who=f"{triggered_by(context)} ({run_id(context)})")
+    client = connect()
+    try:
+        relay = Migration(client, Settings.from_env(), who=f"{triggered_by(context)} ({run_id(context)})")
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        said = client.connection_pool.connection_kwargs
+        what = "refuses the login of" if isinstance(error, redis.AuthenticationError) else "does not answer"
+        log.error(  # noqa: TRY400 -- the traceback comes with the error itself
+            "the store at %s:%s %s connection %s: %s", said.get("host"), said.get("port"), what, CONNECTION, error
+        )
+        raise
     log.info("store: %s", relay.target)
     return relay
 

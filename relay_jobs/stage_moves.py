@@ -27,9 +27,9 @@ def move(context: "Context") -> dict[str, str]:
     """
     refuse_unknown(context)
     params = run_params(context)
-    complaint = _complaint(params)
-    if complaint:
-        raise UsageError(complaint)
+    wrong = complaint(params)
+    if wrong:
+        raise UsageError(wrong)
     relay = migration(context)
     moved = _move(relay, params, params["workspaces"])
     for each in moved:
@@ -39,7 +39,8 @@ def move(context: "Context") -> dict[str, str]:
     return _show(relay)
 
 
-def _complaint(params: "Mapping[str, Any]") -> str:
+def complaint(params: "Mapping[str, Any]") -> str:
+    """What is wrong with a combination of params, '' if nothing is."""
     action, chosen = params["action"], bool(params["workspaces"])
     if action == "set" and params["stage"] is None:
         return "action 'set' needs a stage"

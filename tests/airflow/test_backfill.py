@@ -4,7 +4,6 @@ import json
 
 import pytest
 import redis
-from airflow.sdk.exceptions import ParamValidationError
 
 from relay_jobs.migration import Migration
 from tests.airflow.runs import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED, copies, everything, seed
@@ -108,28 +107,6 @@ def test_an_unknown_key_of_the_run_config_is_refused_by_name(run, at_work):
     assert refused(ended)
     assert ended.said("unknown in the run config: 'workspace'; known are approval, batch, canary_workspaces")
     assert everything(at_work) == before
-
-
-@pytest.mark.parametrize(
-    "conf",
-    [
-        {"workspaces": ["two words"]},
-        {"canary_workspaces": ["tiny", ""]},
-        {"workspaces": "acme"},
-        {"mode": "everything"},
-        {"rps": 0},
-        {"max_keys": -1},
-        {"batch": 0},
-        {"batch": "many"},
-        {"partitions": 3},
-        {"max_hours": 0},
-        {"approval": "maybe"},
-    ],
-    ids=str,
-)
-def test_a_malformed_param_is_refused_before_any_task(run, conf):
-    with pytest.raises(ParamValidationError):
-        run("relay_backfill", **conf)
 
 
 def test_a_newline_after_a_workspace_is_refused_by_preflight(run):

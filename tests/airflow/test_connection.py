@@ -1,12 +1,15 @@
 """The connection relay_redis: what is wrong with it is said in an operator's words, before anything is written."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from airflow.sdk import Connection
 
+from relay_jobs.airflow import DEFAULT_ARGS
 from relay_jobs.hook import complaint
 from tests.airflow.runs import FAILED
+from tests.servers import free_port
 
 GOOD = {"conn_id": "relay_redis", "conn_type": "redis", "host": "store", "port": 6379}
 
@@ -49,6 +52,19 @@ def test_a_missing_connection_fails_preflight_and_says_where_to_add_it(run, monk
 
 
 @pytest.mark.airflow
+def test_a_server_that_is_not_there_is_named(run, monkeypatch):
+    said = {"conn_type": "redis", "host": "127.0.0.1", "port": free_port()}
+    monkeypatch.setenv("AIRFLOW_CONN_RELAY_REDIS", json.dumps(said))
+    monkeypatch.setitem(DEFAULT_ARGS, "retry_policy", None)
+    monkeypatch.setitem(DEFAULT_ARGS, "retry_delay", timedelta(0))
+    monkeypatch.setitem(DEFAULT_ARGS, "retries", 1)
+    ended = run("relay_verify")
+    assert ended.state == FAILED
+    assert ended.tries["verification"] == 2
+    assert ended.said(f"the store at 127.0.0.1:{said['port']} does not answer connection relay_redis")
+
+
+@pytest.mark.airflow
 def test_a_wrong_password_fails_preflight_at_once(run, store, monkeypatch):
     port = store.connection_pool.connection_kwargs["port"]
     said = {"conn_type": "redis", "host": "127.0.0.1", "port": port, "login": "nobody", "password": "wrong-password"}
@@ -56,5 +72,5 @@ def test_a_wrong_password_fails_preflight_at_once(run, store, monkeypatch):
     ended = run("relay_backfill", mode="full")
     assert ended.tasks["preflight"] == FAILED
     assert ended.tries["preflight"] == 1
-    assert ended.said("the store refuses this login; see the connection relay_redis")
+    assert ended.said(f"the store at 127.0.0.1:{port} refuses the login of connection relay_redis: invalid username")
     assert not ended.said("wrong-password")

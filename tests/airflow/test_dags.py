@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from relay_jobs.jobs import WORKSPACE_PATTERN
@@ -25,7 +26,7 @@ CONTRACT = {
 # Runs with the DAG files alone in a fresh process, after Airflow itself has been imported.
 PARSE = """
 import runpy, sys, time
-from airflow.dag_processing.dagbag import DagBag
+import airflow.sdk
 began = time.process_time()
 for path in sys.argv[1:]:
     runpy.run_path(path)
@@ -80,6 +81,41 @@ def test_a_param_is_titled_described_and_typed_and_its_default_is_valid(dag):
         param = dag.params.get_param(name)
         assert {"type", "title", "description_md"} <= set(param.schema), name
         param.resolve()
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"workspaces": ["two words"]},
+        {"workspaces": ["acme*"]},
+        {"canary_workspaces": ["tiny", ""]},
+        {"canary_workspaces": ["a" * 65]},
+        {"workspaces": "acme"},
+        {"mode": "everything"},
+        {"rps": 0},
+        {"max_keys": -1},
+        {"batch": 0},
+        {"batch": "10001"},
+        {"batch": "many"},
+        {"partitions": 3},
+        {"partitions": 512},
+        {"max_hours": 0},
+        {"approval": "maybe"},
+    ],
+    ids=str,
+)
+def test_a_malformed_param_is_refused_by_airflow_itself(bag, conf):
+    again = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(bag.dags["relay_backfill"]))
+    with pytest.raises(ParamValidationError):
+        again.params.deep_merge(conf).validate()
+
+
+@pytest.mark.parametrize(
+    "conf", [{"workspaces": None}, {"batch": "500"}, {"batch": 500}, {"partitions": 8}, {"max_hours": 0.5}], ids=str
+)
+def test_what_the_form_sends_is_taken(bag, conf):
+    again = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(bag.dags["relay_backfill"]))
+    again.params.deep_merge(conf).validate()
 
 
 def test_params_survive_the_way_to_the_database(dag):

@@ -3,6 +3,7 @@
 import pytest
 
 from relay_jobs.migration import Migration
+from relay_jobs.stage_moves import complaint
 from relay_jobs.stages import Stage
 from tests.airflow.runs import FAILED, SUCCESS, copies, seed
 
@@ -86,20 +87,24 @@ def test_rollback_of_everything(run, at_work):
     assert "in force: all others dual_write" in ended.log
 
 
+def test_params_that_do_not_belong_together_are_refused(run, at_work):
+    ended = run("relay_stage", action="rollback")
+    assert ended.state == FAILED
+    assert ended.tries["move"] == 1
+    assert ended.said("action 'rollback' needs either workspaces, or all")
+    assert at_work.hget("ai:migration:stages", "*") == b"new_first"
+
+
 @pytest.mark.parametrize(
     ("conf", "words"),
     [
         ({"action": "set"}, "action 'set' needs a stage"),
-        ({"action": "rollback"}, "action 'rollback' needs either workspaces, or all"),
         ({"action": "rollback", "all": True, "workspaces": ["acme"]}, "needs either workspaces, or all"),
         ({"action": "set", "stage": "legacy", "all": True}, "all belongs to action 'rollback'"),
         ({"action": "show", "stage": "legacy"}, "belong to action 'set', not to 'show'"),
+        ({"action": "rollback", "all": True, "reason": "why not"}, "belong to action 'set', not to 'rollback'"),
     ],
     ids=str,
 )
-def test_params_that_do_not_belong_together_are_refused(run, at_work, conf, words):
-    ended = run("relay_stage", **conf)
-    assert ended.state == FAILED
-    assert ended.tries["move"] == 1
-    assert ended.said(words)
-    assert at_work.hget("ai:migration:stages", "*") == b"new_first"
+def test_what_is_wrong_with_them_is_said(bag, conf, words):
+    assert words in complaint({**bag.dags["relay_stage"].params.dump(), **conf})
