@@ -41,7 +41,8 @@ class Proof:
 class Facts:
     """What is recorded about a scope, and where the server stands now.
 
-    ``passes`` and ``verifications`` are the records that cover the scope: its own and the one of everything.
+    ``passes`` and ``verifications`` are the records that cover the scope: its own and the one of everything, each
+    with what it found in this scope alone.
     """
 
     epoch: str
@@ -79,14 +80,17 @@ def _reads_may_prefer_new(facts: Facts) -> tuple[str, ...]:
             f"a verification in dual_write, begun after that statement, is needed: {verify}",
         )
     stated_at = facts.statement_at
-    return _best(
-        facts.verifications,
-        f"no verification is recorded: {verify}",
+    return _verified(
+        facts,
+        _CLEAN_FOR_READS,
+        verify,
         lambda proof: [
             *_when(proof.started_at < stated_at, f"the verification was begun before the statement: {verify}"),
-            *_when(proof.stage != Stage.DUAL_WRITE, f"the verification was made in stage {proof.stage}: {verify}"),
+            *_when(
+                proof.stage != Stage.DUAL_WRITE,
+                f"the verification was made in stage {proof.stage or 'that changed meanwhile'}: {verify}",
+            ),
             *_when(proof.epoch != facts.epoch, f"the verification is of an earlier dual-write epoch: {verify}"),
-            *_unclean("verification", proof, _CLEAN_FOR_READS, verify),
         ],
     )
 
@@ -99,14 +103,7 @@ def _reads_may_need_new(facts: Facts) -> tuple[str, ...]:
         f"no complete pass is recorded: {backfill}",
         lambda proof: _stale("pass", proof, facts, backfill),
     )
-    reasons += _best(
-        facts.verifications,
-        f"no verification is recorded: {verify}",
-        lambda proof: [
-            *_stale("verification", proof, facts, verify),
-            *_unclean("verification", proof, _CLEAN, verify),
-        ],
-    )
+    reasons += _verified(facts, _CLEAN, verify, lambda proof: _stale("verification", proof, facts, verify))
     if facts.unacknowledged:
         reasons += (
             f"{facts.unacknowledged} quarantined records are not acknowledged: look at 'relay-jobs quarantine list', "
@@ -133,6 +130,19 @@ def _unclean(what: str, proof: Proof, names: Sequence[str], remedy: str) -> list
 
 def _when(condition: bool, reason: str) -> list[str]:  # noqa: FBT001 -- reads as a sentence at every call
     return [reason] if condition else []
+
+
+def _verified(facts: Facts, names: Sequence[str], remedy: str, judge: Callable[[Proof], list[str]]) -> tuple[str, ...]:
+    """Reasons against the best verification; one that holds is enough, unless a later one has found something."""
+
+    def reasons(proof: Proof) -> list[str]:
+        return [*judge(proof), *_unclean("verification", proof, names, remedy)]
+
+    holding = [proof.started_at for proof in facts.verifications if not reasons(proof)]
+    if not holding:
+        return _best(facts.verifications, f"no verification is recorded: {remedy}", reasons)
+    later = [proof for proof in facts.verifications if proof.started_at > max(holding)]
+    return tuple(reason for proof in later for reason in _unclean("verification", proof, names, remedy))
 
 
 def _best(proofs: Sequence[Proof], absent: str, judge: Callable[[Proof], list[str]]) -> tuple[str, ...]:

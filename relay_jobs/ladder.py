@@ -16,6 +16,7 @@ from relay_jobs.stages import Stage
 _MOVE = Script("move_stage")
 
 EVERYONE = keys.EVERYONE.decode()
+FINDINGS = ("missing", "different", "extra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class Recorded:
     def of(self, scope: str) -> Stage | None:
         """The recorded stage of a workspace, or of all others (``*``)."""
         return self.stages.get(scope) or self.stages.get(EVERYONE)
+
+    def own(self, scope: str) -> bool:
+        """Whether a workspace has a stage of its own (``*`` has)."""
+        return scope in self.stages or scope == EVERYONE
 
     def covers(self, workspaces: Sequence[str]) -> bool:
         """Whether every workspace of the scope (all, if empty) has a recorded stage."""
@@ -55,24 +60,28 @@ class Ladder:
         epoch = raw.pop(keys.EPOCH, b"0").decode()
         return Recorded({scope.decode(): Stage(stage.decode()) for scope, stage in raw.items()}, epoch)
 
-    def move(self, scope: str, stands: Stage | None, epoch: str, rungs: Sequence[Stage], event: dict[str, Any]) -> bool:
-        """Move in one step; whether the scope still stood where the mover looked."""
+    def move(self, scope: str, seen: Recorded, rungs: Sequence[Stage], event: dict[str, Any]) -> bool:
+        """Move in one step; whether the scope still stood where the mover has seen it."""
         where = (keys.STAGES, keys.HISTORY, keys.SEALED_SINCE)
-        stood = "" if stands is None else stands.value
-        reply = _MOVE(self._client, where, scope, stood, epoch, json.dumps(event, sort_keys=True), *rungs)
+        stood, default = (seen.stages.get(name, "") for name in (scope, EVERYONE))
+        text = json.dumps(event, sort_keys=True)
+        reply = _MOVE(self._client, where, scope, stood, default, seen.epoch, text, *rungs)
         return bool(reply[0] == b"ok")
 
-    def facts(self, scope: str, *, epoch: str, server: str, proof_max_age_hours: float, unacknowledged: int) -> Facts:
+    def facts(
+        self, scope: str, recorded: Recorded, *, server: str, proof_max_age_hours: float, unacknowledged: int
+    ) -> Facts:
         """What the gates have to know about a scope."""
-        statements = [s for s in self._records(keys.STATEMENTS, scope) if s["epoch"] == epoch]
+        statements = [s for s in self._records(keys.STATEMENTS, scope) if s["epoch"] == recorded.epoch]
+        verifications = self._records(keys.VERIFICATIONS, scope)
         return Facts(
-            epoch=epoch,
+            epoch=recorded.epoch,
             server=server,
             now=self.now(),
             proof_max_age_hours=proof_max_age_hours,
             statement_at=max((s["at"] for s in statements), default=None),
             passes=[Proof.from_record(record) for record in self._records(keys.PASSES, scope)],
-            verifications=[Proof.from_record(record) for record in self._records(keys.VERIFICATIONS, scope)],
+            verifications=[Proof.from_record(_about(scope, record, recorded)) for record in verifications],
             unacknowledged=unacknowledged,
             flag="" if scope == EVERYONE else f" --workspace {scope}",
         )
@@ -99,9 +108,9 @@ class Ladder:
         """Records of the last pass or verification, by scope."""
         return {scope.decode(): json.loads(text) for scope, text in read_hash(self._client, key).items()}
 
-    def sealed_since(self, scope: str) -> bool:
+    def sealed_since(self, scope: str, recorded: Recorded) -> bool:
         """Whether the scope was sealed and its legacy copies were not written back since."""
-        return bool(self._client.hexists(keys.SEALED_SINCE, scope))
+        return bool(self._client.hexists(keys.SEALED_SINCE, scope if recorded.own(scope) else EVERYONE))
 
     def now(self) -> float:
         """The server's clock, in seconds since 1970."""
@@ -119,5 +128,16 @@ class Ladder:
         ]
 
     def _records(self, key: bytes, scope: str) -> list[dict[str, Any]]:
+        """The scope's own record and the one of everything, where there are any."""
         raw = read_hash(self._client, key)
         return [json.loads(raw[name]) for name in {scope.encode(), keys.EVERYONE} if name in raw]
+
+
+def _about(scope: str, record: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
+    """What a verification says about one scope alone: all workspaces without a stage of their own are one."""
+    found: Mapping[str, Mapping[str, int]] = record["findings"]
+    own = [n for name, n in found.items() if (name == scope or (scope == EVERYONE and not recorded.own(name)))]
+    counts = {name: sum(n.get(name, 0) for n in own) for name in FINDINGS}
+    stages: Mapping[str, str] = record["stages"]
+    stage = stages.get(scope, stages.get(EVERYONE, ""))
+    return {**record, "books": {**record["books"], **counts}, "stage": stage}

@@ -29,8 +29,8 @@ NEXT_COMMANDS = {
 class Move:
     """One move that was made; ``before`` is ``None`` where nothing was recorded.
 
-    ``overridden`` are the reasons against it that an operator has overridden, ``evidence`` what speaks for or
-    against the statement that no old process is left.
+    ``overridden`` are the reasons against it that an operator has overridden, ``override`` is why; ``evidence`` is
+    what speaks for or against the statement that no old process is left.
     """
 
     scope: str
@@ -40,6 +40,7 @@ class Move:
     overridden: tuple[str, ...] = ()
     note: str = ""
     evidence: tuple[str, ...] = ()
+    override: str = ""
 
     @property
     def next_command(self) -> str:
@@ -91,7 +92,8 @@ class Moves:
         while True:
             recorded = self._ladder.recorded()
             start = recorded.of(scope) or Stage.LEGACY
-            if legacy_writers_gone and start is Stage.DUAL_WRITE:
+            if legacy_writers_gone and start is Stage.DUAL_WRITE and self._blockers(scope, recorded, target):
+                # Made once more where the gate holds, it would outdate the verification that was begun after it.
                 self._ladder.state_writers_gone(scope, recorded.epoch, self._who)
                 legacy_writers_gone = False
             move = self._plan(scope, recorded, target, override)
@@ -112,7 +114,7 @@ class Moves:
             if before is not None and before.rung <= ROLLBACK_TARGET.rung:
                 return []
             target, note = ROLLBACK_TARGET, ""
-            if before is Stage.SEALED or self._ladder.sealed_since(scope):
+            if self._unreversed(scope, recorded):
                 target, note = Stage.NEW_ONLY, "further down only after a reverse pass: legacy copies were not written"
                 if before is Stage.NEW_ONLY:
                     return []
@@ -125,7 +127,7 @@ class Moves:
         start = before or Stage.LEGACY
         rungs = _rungs(before, target)
         if target.rung <= start.rung:
-            self._refuse_unreversed(scope, start, target)
+            self._refuse_unreversed(scope, recorded, target)
             return Move(scope, before, target, rungs if scope in recorded.stages or before is None else (target,))
         if not has_jobs(self._client):
             return Move(scope, before, target, rungs, note="the server holds no job: there is nothing to prove")
@@ -135,17 +137,17 @@ class Moves:
         reasons = self._blockers(scope, recorded, target)
         if reasons and override is None:
             raise GateRefused(f"{_name(scope)} cannot move from {start} to {target} yet", reasons)
-        return Move(scope, before, target, rungs, overridden=reasons)
+        return Move(scope, before, target, rungs, overridden=reasons, override=override or "" if reasons else "")
 
     def _blockers(self, scope: str, recorded: Recorded, target: Stage) -> tuple[str, ...]:
         if target.rung <= Stage.DUAL_WRITE.rung:
             return ()
         facts = self._ladder.facts(
             scope,
-            epoch=recorded.epoch,
+            recorded,
             server=identify(self._client).run_id,
             proof_max_age_hours=self._settings.proof_max_age_hours,
-            unacknowledged=Quarantine(self._client).unacknowledged(() if scope == EVERYONE else (scope,)),
+            unacknowledged=self._unacknowledged(scope, recorded),
         )
         reasons = blockers(target, facts)
         if target is Stage.NEW_FIRST and reasons:
@@ -161,10 +163,21 @@ class Moves:
             f"for your judgement: {len(names)} connections do not carry the library's name: {'; '.join(names[:10])}",
         )
 
-    def _refuse_unreversed(self, scope: str, start: Stage, target: Stage) -> None:
-        sealed = start is Stage.SEALED or self._ladder.sealed_since(scope)
-        if sealed and target.rung < Stage.NEW_ONLY.rung:
-            what = f"{_name(scope)} cannot move from {start} to {target}"
+    def _unacknowledged(self, scope: str, recorded: Recorded) -> int:
+        """Quarantined records of the scope; those that are nobody's are everyone's."""
+        left = [record.workspace_id for record in Quarantine(self._client).records() if not record.acknowledged]
+        if scope != EVERYONE:
+            return left.count(scope)
+        return sum(workspace is None or not recorded.own(workspace) for workspace in left)
+
+    def _unreversed(self, scope: str, recorded: Recorded) -> bool:
+        """Whether legacy copies of the scope were not written for a time; without any job there is nothing amiss."""
+        sealed = recorded.of(scope) is Stage.SEALED or self._ladder.sealed_since(scope, recorded)
+        return sealed and has_jobs(self._client)
+
+    def _refuse_unreversed(self, scope: str, recorded: Recorded, target: Stage) -> None:
+        if target.rung < Stage.NEW_ONLY.rung and self._unreversed(scope, recorded):
+            what = f"{_name(scope)} cannot move from {recorded.of(scope)} to {target}"
             reason = "its legacy copies were not written in sealed: a reverse pass has to write them back first"
             raise Refused(what, [reason, "until then: 'relay-jobs stage set new_only'"])
 
@@ -179,8 +192,9 @@ class Moves:
             "who": self._who,
             "at": self._ladder.now(),
             "overridden": list(move.overridden),
+            "override": move.override,
         }
-        return self._ladder.move(move.scope, recorded.stages.get(move.scope), recorded.epoch, move.rungs, event)
+        return self._ladder.move(move.scope, recorded, move.rungs, event)
 
 
 def _rungs(before: Stage | None, target: Stage) -> tuple[Stage, ...]:

@@ -69,15 +69,17 @@ class RecordedVerification:
                 before, started = self._ladder.recorded(), self._ladder.now()
             self._hold_lease(wait=False)
         after, finished = self._ladder.recorded(), self._ladder.now()
+        # What changed meanwhile is proven in neither state.
+        kept = before.stages.items() & after.stages.items()
+        stages = dict.fromkeys({*before.stages, *after.stages}, "") | {scope: stage.value for scope, stage in kept}
         for scope in self._scope or (EVERYONE,):
-            # What changed meanwhile is proven in neither state.
-            stage = before.of(scope) if before.of(scope) is after.of(scope) else None
             record = {
                 "started_at": started,
                 "finished_at": finished,
                 "epoch": after.epoch if before.epoch == after.epoch else "",
                 "server": self._engine.server,
-                "stage": str(stage or ""),
+                "stages": stages,
+                "findings": self._engine.findings,
                 "who": self._who,
                 "books": self.verdict.as_dict(),
             }

@@ -62,6 +62,7 @@ class Quarantined:
 @dataclass(slots=True)
 class _Tally:
     counts: Counter[str] = field(default_factory=Counter)
+    findings: dict[str, Counter[str]] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     repaired: int = 0
     unacknowledged: int = 0
@@ -96,6 +97,8 @@ class Verification:
         self._client, self._scope, self._flag_stage = client, scope, flag_stage
         self._run, self._batch, self._rest, self._sleep = repairing_as, batch, rest, sleep
         self._quarantine = quarantine
+        # Whoever names a workspace wants to know; otherwise stage legacy has nothing to compare.
+        self._leave_out = "0" if scope else "1"
         self._tally = _Tally()
         self._began = time.monotonic()
         self.server = ""
@@ -131,6 +134,11 @@ class Verification:
             samples=tuple(tally.samples),
         )
 
+    @property
+    def findings(self) -> dict[str, dict[str, int]]:
+        """What is not equal, by workspace; workspaces without such a job are left out."""
+        return {workspace: dict(found) for workspace, found in self._tally.findings.items()}
+
     def _walk(self, direction: str, step: Callable[[int], int], offset: float) -> Iterator[VerifyStep]:
         cursor, first = 0, True
         while cursor or first:
@@ -151,15 +159,14 @@ class Verification:
         return int(reply[1])
 
     def _extra_step(self, cursor: int) -> int:
-        reply = self._ask(_EXTRA, self.server, self._scope, self._flag_stage, cursor, self._batch)
+        reply = self._extra(cursor, self._batch)
         doubts = _doubts(reply[3])
         self._count(reply[2], doubts)
         self._settle(doubts, self._extra_again)
         return int(reply[1])
 
     def _compare(self, cursor: int, *ids: bytes) -> list[Any]:
-        leave_out = "0" if self._scope else "1"
-        head = (self.server, self._scope, self._flag_stage, leave_out, cursor, self._batch)
+        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, self._batch)
         reply = self._ask(_COMPARE, *head, *ids)
         if reply[4]:
             self._record_quarantined(reply[4])
@@ -170,7 +177,11 @@ class Verification:
 
     def _extra_again(self, doubts: list[Doubt]) -> list[Any]:
         names = [part for doubt in doubts for part in (doubt.workspace, doubt.job_id)]
-        return self._ask(_EXTRA, self.server, self._scope, self._flag_stage, 0, 0, *names)
+        return self._extra(0, 0, *names)
+
+    def _extra(self, cursor: int, count: int, *names: bytes) -> list[Any]:
+        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, count)
+        return self._ask(_EXTRA, *head, *names)
 
     def _ask(self, script: Script, *args: Any) -> list[Any]:
         reply = script(self._client, (), *args)
@@ -200,12 +211,13 @@ class Verification:
         if self._run is not None and finding != "malformed":
             done, what = self._repair(doubt, self._run)
             if done:
-                self._tally.repaired += 1
+                self._tally.repaired += what not in {"equal", "gone"}
                 # What is equal or gone now is counted as that, so that the books still balance.
                 self._tally.counts["equal"] += what not in {"removed", "gone"}
                 return
             reason = what
         self._tally.counts[finding] += 1
+        self._tally.findings.setdefault(doubt.workspace.decode(), Counter())[finding] += 1
         if len(self._tally.samples) < SAMPLES:
             sample = Sample(decode_id(doubt.job_id), doubt.workspace.decode(), finding, reason)
             self._tally.samples.append(sample)

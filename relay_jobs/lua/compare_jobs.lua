@@ -47,7 +47,7 @@ for _, key in ipairs(keys) do
     elseif not same(key, scoped_key(workspace, id)) then
       finding, reason = 'different', 'content'
       if call('PEXPIRETIME', key) ~= call('PEXPIRETIME', scoped_key(workspace, id)) then reason = 'expiry' end
-    elseif not call('ZSCORE', K.index .. workspace, id) then
+    elseif not typed('ZSCORE', K.index .. workspace, id) then
       count('unindexed')
     end
     count(finding)

@@ -1,19 +1,20 @@
 -- Finds workspace copies without a legacy job, along a SCAN step or for given pairs; reads only.
 -- KEYS:
--- ARGV: server process, scope, flag stage, SCAN cursor, SCAN count, then workspaces and ids instead of a SCAN step
+-- ARGV: server process, scope, flag stage, '1' if workspaces in stage legacy are left out, SCAN cursor, SCAN count,
+--       then workspaces and ids instead of a SCAN step
 -- Returns: {'ok', next cursor, {name, count, ...}, {id, workspace, finding, reason, '', ...}} | {'void'}
 if ARGV[1] ~= server_process() then return {'void'} end
-local chosen, stage = parse_scope(ARGV[2]), stage_cache(ARGV[3])
-local cursor, pairs_to_check = ARGV[4], {}
-if #ARGV > 5 then
-  for i = 6, #ARGV, 2 do pairs_to_check[#pairs_to_check + 1] = {ARGV[i], ARGV[i + 1]} end
+local chosen, stage, leave_out = parse_scope(ARGV[2]), stage_cache(ARGV[3]), ARGV[4] == '1'
+local cursor, pairs_to_check = ARGV[5], {}
+if #ARGV > 6 then
+  for i = 7, #ARGV, 2 do pairs_to_check[#pairs_to_check + 1] = {ARGV[i], ARGV[i + 1]} end
 else
   local only = nil
   if chosen then
     local workspace = next(chosen)
     if next(chosen, workspace) == nil then only = workspace end
   end
-  local step = call('SCAN', cursor, 'MATCH', K.scoped .. (only and only .. ':' or '') .. '*', 'COUNT', ARGV[5])
+  local step = call('SCAN', cursor, 'MATCH', K.scoped .. (only and only .. ':' or '') .. '*', 'COUNT', ARGV[6])
   cursor = step[1]
   for _, key in ipairs(step[2]) do
     local workspace, id = parse_scoped(key)
@@ -38,6 +39,8 @@ for _, pair in ipairs(pairs_to_check) do
     if not chosen then count('third_generation') end
   elseif chosen and not chosen[workspace] then
     count('foreign')
+  elseif leave_out and stage(workspace) == 'legacy' then
+    count('left_out')
   else
     local copy = scoped_state(workspace, id)
     local state, owner = legacy_state(id)

@@ -1,20 +1,30 @@
 -- Moves a scope along its rungs in one step, if it still stands where the mover looked.
 -- KEYS: stages, history, sealed and not reversed
--- ARGV: workspace or '*', stage it stands on ('' if none is recorded), epoch it stands in, JSON event, stages passed ...
+-- ARGV: workspace or '*', stage it stands on ('' if none is recorded), stage of all others ('' if none is recorded),
+--       epoch, JSON event, stages passed ...
 -- Returns: {'ok', epoch} | {'moved', stage, epoch}
-local scope, stood, seen_epoch = ARGV[1], ARGV[2], ARGV[3]
+local scope, stood, default, seen_epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local stands = call('HGET', KEYS[1], scope) or ''
 local epoch = call('HGET', KEYS[1], '*epoch') or '0'
-if stands ~= stood or epoch ~= seen_epoch then return {'moved', stands, epoch} end
-local before = stood == '' and (call('HGET', KEYS[1], '*') or 'legacy') or stood
-for i = 5, #ARGV do
+-- A workspace without a stage of its own stands where all others stand.
+local inherits = stood == '' and scope ~= '*'
+local moved = inherits and (call('HGET', KEYS[1], '*') or '') ~= default
+if moved or stands ~= stood or epoch ~= seen_epoch then return {'moved', stands, epoch} end
+local before = stood
+if inherits then
+  before = default
+  if call('HEXISTS', KEYS[3], '*') == 1 then call('HSET', KEYS[3], scope, '1') end
+end
+if before == '' then before = 'legacy' end
+for i = 6, #ARGV do
   local stage = ARGV[i]
   -- Whoever enters dual-write anew may have missed updates: what was proven before no longer counts.
   if before == 'legacy' and LADDER[stage].scoped then epoch = integer(call('HINCRBY', KEYS[1], '*epoch', 1)) end
   if stage == 'sealed' then call('HSET', KEYS[3], scope, '1') end
+  if LADDER[stage].rung < LADDER['new_only'].rung then call('HDEL', KEYS[3], scope) end
   call('HSET', KEYS[1], scope, stage)
   before = stage
 end
-call('LPUSH', KEYS[2], ARGV[4])
+call('LPUSH', KEYS[2], ARGV[5])
 call('LTRIM', KEYS[2], 0, 9999)
 return {'ok', epoch}

@@ -16,7 +16,7 @@ local legacy_right = rule.reads[1] == 'legacy'
 
 if valid and copy == 'whole' then
   if same(KEYS[1], KEYS[2]) then
-    if call('ZSCORE', KEYS[3], id) then return {'ok', 'equal'} end
+    if typed('ZSCORE', KEYS[3], id) then return {'ok', 'equal'} end
     index_late(workspace, id, enqueued_at)
     return {'ok', 'indexed'}
   end
@@ -34,7 +34,7 @@ if copy ~= 'whole' then return {'ok', 'gone'} end
 if state == 'invalid' then return {'impossible', 'quarantined_' .. fault} end
 if legacy_right then
   call('DEL', KEYS[2])
-  call('ZREM', KEYS[3], id)
+  typed('ZREM', KEYS[3], id)
   end_claim(workspace, id)
   return {'ok', 'removed'}
 end
