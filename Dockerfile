@@ -1,6 +1,6 @@
 FROM apache/airflow:3.3.2-python3.12
 
-COPY --chown=airflow:root pyproject.toml README.m[d] LICENSE requirements.txt /opt/relay-jobs/
+COPY --chown=airflow:root pyproject.toml README.md LICENSE requirements.txt /opt/relay-jobs/
 COPY --chown=airflow:root relay_jobs /opt/relay-jobs/relay_jobs
 COPY --chown=airflow:root scripts /opt/relay-jobs/scripts
 
