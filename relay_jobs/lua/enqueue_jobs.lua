@@ -59,6 +59,8 @@ end
 local reply, outcome, now = {'ok', recorded}, {}, now_ms()
 for _, job in ipairs(jobs) do
   if not job.first then
+    -- An expired job of this id may still be held; its worker has nothing to do with the new one.
+    end_claim(workspace, job.id)
     for _, side in ipairs({'legacy', 'scoped'}) do
       if rule[side] then
         call('HSET', job[side], unpack(job.fields))

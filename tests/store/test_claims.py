@@ -255,6 +255,22 @@ def test_claims_of_jobs_that_are_gone_end_quietly(staged: JobStore, client: redi
     assert leftovers(client) == 0
 
 
+def test_a_claim_of_an_expired_job_does_not_hold_the_next_of_its_id(staged: JobStore, client: redis.Redis) -> None:
+    """A job that takes the id of an expired one is handed out at once, and the old worker cannot finish it."""
+    late = new_store(client)
+    enqueue(late, job_id="j")
+    late.claim("a")
+    client.delete(legacy("j"), scoped("j"))
+    enqueue(staged, job_id="j", params=2)
+    with pytest.raises(ClaimLost):
+        late.heartbeat("j", "a")
+    job = staged.claim("b")
+    assert job is not None
+    assert job.params == 2
+    with pytest.raises(ClaimLost):
+        late.update_status("j", "completed", "acme")
+
+
 def test_others_may_finish_a_held_job(staged: JobStore, client: redis.Redis) -> None:
     """A process that never claimed the job, such as an operator's, is no stale worker."""
     enqueue(staged, job_id="j")
