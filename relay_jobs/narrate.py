@@ -41,23 +41,27 @@ class Line:
 
 
 class Narrator:
-    """Turns the reports of one walk into lines: few enough to read, the last of each partition always.
+    """Turns the reports of a walk into lines: few enough to read, the last of each partition always.
 
     Args:
         now: a clock in seconds.
-        partitions: how many partitions are walked here; 1 for a task that walks one of many.
+        partitions: how many partitions are told as one walk; with 1, each for itself, one after the other.
+        dry_run: whether nothing is written.
     """
 
     def __init__(self, now: Callable[[], float], *, partitions: int = 1, dry_run: bool = False) -> None:
         self._now, self._partitions, self._dry_run = now, partitions, dry_run
-        self._began = self._told_at = now()
+        self._pause = ""
+        self._shown: Counter[str] = Counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = self._told_at = self._now()
         self._first: float | None = None
         self._fractions: dict[int, float] = {}
         self._told_fraction = 0.0
         self._told_scanned = 0
-        self._pause = ""
         self._wait = ""
-        self._shown: Counter[str] = Counter()
         self.books = Books()
 
     def lines(self, report: BatchReport) -> Iterator[Line]:
@@ -93,6 +97,8 @@ class Narrator:
         return sum(self._fractions.values()) / self._partitions
 
     def _take(self, report: BatchReport) -> None:
+        if self._partitions == 1 and self._fractions and report.partition not in self._fractions:
+            self._begin()
         self.books += report.counts
         if report.phase is Phase.WAITING:
             self._wait = report.reason

@@ -96,7 +96,7 @@ def close(context: "Context") -> dict[str, Any]:
     relay = migration(context)
     opened = Pass.from_dict(context["ti"].xcom_pull(task_ids="full.open")[0]["opened"])
     with holding_lease(relay, context):
-        follow(context, Narrator(time.monotonic, partitions=opened.partitions), relay.close(opened, owner(context)))
+        follow(context, Narrator(time.monotonic), relay.close(opened, owner(context)))
         summary = _summary(relay, opened)
     if not summary["complete"]:
         msg = f"the pass is not complete: {summary['errors']:,} keys not copied; mend the cause and clear this task"

@@ -82,6 +82,25 @@ def test_a_walk_that_starts_over_says_why_and_is_a_warning(clock):
     assert (line.text, line.warning) == ("starts over: the server is another process", True)
 
 
+def test_partitions_that_are_walked_one_after_the_other_are_told_each_for_itself(clock):
+    narrator = Narrator(clock)
+    clock.now = 10
+    tell(narrator, batch(1.0, 5000, partition=0, partitions=8))
+    clock.now = 10.5
+    tell(narrator, batch(0.1, partition=5, partitions=8))
+    clock.now = 20.5
+    (said,) = tell(narrator, batch(0.5, 900, partition=5, partitions=8))
+    assert said == "partition 6 of 8: 50% · 1,000 keys · 100/s · 10 s left · migrated 1,000"
+
+
+def test_partitions_that_are_walked_together_are_told_as_one(clock):
+    narrator = Narrator(clock, partitions=4)
+    clock.now = 5
+    tell(narrator, batch(1.0, partition=0, partitions=4))
+    clock.now = 10
+    assert "partition 2 of 4: 50% · 200 keys" in tell(narrator, batch(1.0, partition=1, partitions=4))[0]
+
+
 def test_a_pause_is_said_once_with_who_and_why_and_so_is_its_end(clock):
     narrator = Narrator(clock)
     paused = BatchReport(Phase.PAUSED, reason="paused by ada since noon: deploy")
