@@ -64,9 +64,7 @@ if copying then
 end
 
 -- What an earlier step has scanned but not examined comes first, so that any number of keys is a step.
-if copying then
-  queue = call('LRANGE', KEYS[2], 0, -1)
-else
+if not copying then
   for i = 19, #ARGV do queue[#queue + 1] = ARGV[i] end
 end
 local had_pending = #queue > 0
