@@ -74,7 +74,8 @@ def airflow_environment(world: World, redis_url: str, ports: Ports) -> dict[str,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports.worker_logs),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(ports.trigger_logs),
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # The DAGs do not change while the demo runs, and importing them every 30 s costs the traffic its processor.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         # The default of 5 s lets an approval that is answered quickly fail, and holds slots of short tasks.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -81,7 +81,7 @@ class RunFollower:
     on_question: Callable[[dict[str, Any]], str]
     check: Callable[[], None]
     in_full: tuple[str, ...] = ("report",)
-    patience: float = 240.0
+    patience: float = 600.0
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _states: dict[tuple[str, int], tuple[str | None, int]] = field(default_factory=dict)

@@ -84,7 +84,7 @@ class Walk:
 
     def read_new_first(self) -> None:
         with self.report.step("5", "read the new schema, fall back to the old", self.env.traffic):
-            self.env.operator.relay_jobs("stage", "set", "new_first")
+            self.env.operator.relay_jobs("stage", "set", "new_first", "--legacy-writers-gone")
 
     def backfill(self) -> None:
         """The DAG, through the API that Airflow offers to everyone."""
