@@ -107,7 +107,12 @@ def test_the_books_of_a_denied_run_balance(world: World, real_server: Server) ->
     fill(world.client, 30)
     put_invalid(world.client)
     world.client.acl_setuser(
-        "nowrite", enabled=True, nopass=True, commands=["+@all"], keys=["%R~ai:job:*", "ai:jobs:*", "ai:migration:*"]
+        "nowrite",
+        reset=True,
+        enabled=True,
+        nopass=True,
+        commands=["+@all"],
+        keys=["%R~ai:job:*", "ai:jobs:*", "ai:migration:*"],
     )
     denied = World(real_server.client(username="nowrite", password="x"), Rests())
     summary = denied.backfill()
@@ -122,7 +127,7 @@ def test_a_run_that_may_not_write_the_index_copies_nothing_unindexed(world: Worl
     """A copy without its index entry would be missing from listings."""
     fill(world.client, 5)
     keys = ["ai:job:*", "ai:jobs:*", "ai:migration:*"]
-    world.client.acl_setuser("noindex", enabled=True, nopass=True, commands=["+@all"], keys=keys)
+    world.client.acl_setuser("noindex", reset=True, enabled=True, nopass=True, commands=["+@all"], keys=keys)
     assert World(real_server.client(username="noindex", password="x"), Rests()).backfill().books.errors == 5
     assert copies(world.client) == set()
 
@@ -132,7 +137,7 @@ def test_one_denied_job_does_not_hold_up_the_others(world: World, real_server: S
     fill(world.client, 10)
     fill(world.client, 3, "beta", "b")
     keys = ["ai:job:acme:*", "ai:index:*", "ai:jobs:*", "ai:migration:*"]
-    world.client.acl_setuser("acme", enabled=True, nopass=True, commands=["+@all"], keys=keys)
+    world.client.acl_setuser("acme", reset=True, enabled=True, nopass=True, commands=["+@all"], keys=keys)
     acme = World(real_server.client(username="acme", password="x"), Rests())
     reports = list(acme.walk(acme.open()))
     assert total(reports) == Books(scanned=13, migrated=10, errors=3)

@@ -39,7 +39,7 @@ def test_a_throttle_changes_the_rate_of_the_run_that_holds_the_lease(world: Worl
     walk = world.walk(world.open(batch=20))
     assert next(walk).counts.scanned > 10
     assert world.migration.throttle(30) == "run-1"
-    assert next(walk).counts.scanned == 3
+    assert max(next(walk).counts.scanned for _ in range(8)) <= 3
     world.migration.throttle(10**6)
     assert max(report.counts.scanned for report in walk) > 3
 

@@ -48,7 +48,7 @@ def test_a_look_from_every_side_writes_nothing(world: World) -> None:
 def test_a_user_who_may_not_write_can_make_it(world: World, real_server: Server, commands: list[str]) -> None:
     """Read commands, scripting and INFO are enough."""
     put_everything(world.client)
-    world.client.acl_setuser("reader", enabled=True, nopass=True, commands=commands, keys=["*"])
+    world.client.acl_setuser("reader", reset=True, enabled=True, nopass=True, commands=commands, keys=["*"])
     reader = World(real_server.client(username="reader", password="x"), Rests())
     assert reader.dry_run() == ALL
 

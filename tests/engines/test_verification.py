@@ -361,6 +361,6 @@ def test_a_user_who_may_not_write_can_verify_chosen_jobs_up_to_its_record(world:
     """Comparing runs read-only: only the record at the end needs to be written."""
     put_both(world.client, "a")
     world.client.acl_setuser(
-        "reader", enabled=True, nopass=True, commands=["+@all"], keys=["%R~*", "ai:migration:verifications"]
+        "reader", reset=True, enabled=True, nopass=True, commands=["+@all"], keys=["%R~*", "ai:migration:verifications"]
     )
     assert World(real_server.client(username="reader", password="x"), Rests()).verify().equal == 1
