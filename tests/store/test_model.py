@@ -3,7 +3,7 @@
 The moves do by hand what the passes of the migration do, so that this is about the store alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,6 @@ class Known:
     error: str | None = None
     token: int = 0
     offered: bool = True
-    tokens: dict[int, int] = field(default_factory=dict)
 
     def shown(self) -> tuple[Any, ...]:
         return (self.status, self.params, self.result, self.error)
@@ -68,6 +67,7 @@ class StoreAndModel(RuleBasedStateMachine):
         self.requests: dict[tuple[str, str], tuple[str, int]] = {}
         self.sealed_since: set[str] = set()
         self.claims = 0
+        self.remembered: dict[tuple[int, str, str], int] = {}
         for workspace, job_id in zip(WORKSPACES, IDS, strict=False):
             self.enqueue_old(workspace, job_id, 0)
         self.move(WORKSPACES[0], one)
@@ -119,7 +119,8 @@ class StoreAndModel(RuleBasedStateMachine):
         result = outcome if status in ENDS else None
         error = f"e{outcome}" if status == "failed" else None
         known = self.job(workspace, job_id)
-        expected = self.expected(known, process, status, (result, error))
+        own = self.remembered.get((process, workspace, job_id))
+        expected = self.expected(known, own, status, (result, error))
         call = partial(self.stores[process].update_status, job_id, status, workspace, result=result, error=error)
         if expected:
             with pytest.raises(expected):
@@ -130,13 +131,13 @@ class StoreAndModel(RuleBasedStateMachine):
         if known.status != status:
             known.status, known.result, known.error = status, result, error
         if status in ENDS:
-            known.tokens.pop(process, None)
+            self.remembered.pop((process, workspace, job_id), None)
         assert seen(job) == known.shown()
 
-    def expected(self, known: Known | None, process: int, status: str, outcome: Any) -> type[Exception] | None:
+    def expected(self, known: Known | None, own: int | None, status: str, outcome: Any) -> type[Exception] | None:
         if known is None:
             return JobNotFound
-        own = known.tokens.get(process)
+        # A process that lost its claim stays refused, also after another job has taken the id.
         if known.status not in ENDS and own is not None and own != known.token:
             return ClaimLost
         if known.status == status:
@@ -148,6 +149,7 @@ class StoreAndModel(RuleBasedStateMachine):
         workspace = self.caller(job_id, stranger=stranger)
         known = self.job(workspace, job_id)
         assert self.stores[process].delete_job(job_id, workspace) is (known is not None)
+        self.remembered.pop((process, workspace, job_id), None)
         if known:
             del self.jobs[job_id]
             assert not self.client.exists(legacy(job_id), scoped(job_id, workspace))
@@ -165,7 +167,7 @@ class StoreAndModel(RuleBasedStateMachine):
         assert known.offered
         self.claims += 1
         known.status, known.token, known.offered = "running", self.claims, False
-        known.tokens[process] = self.claims
+        self.remembered[process, job.workspace_id, job.job_id] = self.claims
         assert seen(job) == known.shown()
 
     @rule()
