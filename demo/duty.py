@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -40,7 +39,7 @@ def now_ms() -> float:
 
 
 class Duty:
-    """One traffic process: it works at its rate until SIGTERM, and leaves its counters beside the ledgers."""
+    """One traffic process: it works at its rate until it is stopped, and leaves its counters beside the ledgers."""
 
     def __init__(self, name: str, folder: Path, rate: float) -> None:
         self.name = name
@@ -51,9 +50,9 @@ class Duty:
         self._stopping = False
         self._seconds: list[float] = []
         self._faults = (folder / f"{name}.faults").open("a", buffering=1)
-        signal.signal(signal.SIGTERM, self._stop)
 
-    def _stop(self, _signum: int, _frame: FrameType | None) -> None:
+    def stop(self, _signum: int, _frame: FrameType | None) -> None:
+        """End after the present tick; a handler of signals."""
         self._stopping = True
 
     def ticks(self) -> Iterator[int]:

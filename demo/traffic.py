@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -90,6 +91,7 @@ def run(name: str, world: World) -> None:
     folder = world.home.ledgers
     client = redis.Redis.from_url(os.environ["REDIS_URL"], client_name=f"old-{name}" if kind == "old" else None)
     duty = Duty(name, folder, world.pace_of(kind))
+    signal.signal(signal.SIGTERM, duty.stop)
     view = View(folder)
     if kind == "old":
         OldProcess(client, duty, Ledger(folder, OLD)).run()
