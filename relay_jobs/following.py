@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
+from relay_jobs.errors import RelayJobsError
 from relay_jobs.narrate import Line, Narrator, sample_text
 from relay_jobs.progress import BatchReport, Sample
 
@@ -16,6 +18,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MIRROR_SECONDS = 1.0
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def told(operation: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """Log a refusal in its own lines before it fails the task: a traceback is cut off at the edge of the screen."""
+
+    @wraps(operation)
+    def tell_refusal(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        try:
+            return operation(*args, **kwargs)
+        except (RelayJobsError, AirflowFailException) as error:
+            for line in str(error).splitlines():
+                log.error("%s", line)  # noqa: TRY400 -- the traceback follows, from Airflow
+            raise
+
+    return tell_refusal
 
 
 class Mirror:

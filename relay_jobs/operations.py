@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from relay_jobs.following import Mirror, follow, point_out, section, tell
+from relay_jobs.following import Mirror, follow, point_out, section, tell, told
 from relay_jobs.hook import (
     holding_lease,
     migration,
@@ -35,6 +35,7 @@ _VERIFY_LINE_SECONDS = 5.0
 _STEPS = ("preflight", "dry_run", "canary", "verify_canary", "approval", "verification")
 
 
+@told
 def preflight(context: "Context") -> dict[str, Any]:
     """Refuse what cannot go well; say what is there and how long it will take."""
     refuse_unknown(context)
@@ -50,6 +51,7 @@ def preflight(context: "Context") -> dict[str, Any]:
     return found.as_dict()
 
 
+@told
 def dry_run(context: "Context") -> dict[str, Any]:
     """Count what a backfill would do; nothing is written."""
     params = run_params(context)
@@ -63,6 +65,7 @@ def dry_run(context: "Context") -> dict[str, Any]:
     return {**books, "complete": last is not None and last.phase is Phase.DONE, "workspaces": list(scope)}
 
 
+@told
 def canary(context: "Context") -> dict[str, Any]:
     """Copy the jobs of a few workspaces, to their end or to ``max_keys``."""
     params = run_params(context)
@@ -76,6 +79,7 @@ def canary(context: "Context") -> dict[str, Any]:
         return _summary(relay, opened)
 
 
+@told
 def open_pass(context: "Context") -> list[dict[str, Any]]:
     """Open the pass, or join the unfinished one; what each mapped task walks."""
     relay = migration(context)
@@ -85,12 +89,14 @@ def open_pass(context: "Context") -> list[dict[str, Any]]:
     return [{"opened": opened.as_dict(), "partition": number} for number in range(opened.partitions)]
 
 
+@told
 def walk(context: "Context", opened: Mapping[str, Any], partition: int) -> None:
     """Walk one partition to its end, from its checkpoint."""
     relay = migration(context)
     follow(context, Narrator(time.monotonic), relay.walk(Pass.from_dict(opened), partition, owner(context)))
 
 
+@told
 def close(context: "Context") -> dict[str, Any]:
     """Complete the pass: walk again what another server process has walked, sum up, give the lease back."""
     relay = migration(context)
@@ -128,6 +134,7 @@ def verify(context: "Context", scope: Sequence[str], *, partial: bool = False, r
     return _judge(verification.verdict, partial=partial)
 
 
+@told
 def verification(context: "Context") -> dict[str, Any]:
     """Compare every job of the run's workspaces, and repair if the run says so."""
     refuse_unknown(context)
@@ -135,12 +142,14 @@ def verification(context: "Context") -> dict[str, Any]:
     return verify(context, params["workspaces"], repair=params.get("repair", False))
 
 
+@told
 def verify_canary(context: "Context") -> dict[str, Any]:
     """Compare every job of the canary workspaces."""
     complete = context["ti"].xcom_pull(task_ids="canary")["complete"]
     return verify(context, run_params(context)["canary_workspaces"], partial=not complete)
 
 
+@told
 def report(context: "Context") -> dict[str, Any]:
     """Sum up the run; the last line is the exact next command."""
     params, relay = run_params(context), migration(context)

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from relay_jobs.errors import UsageError
+from relay_jobs.following import told
 from relay_jobs.hook import migration, refuse_unknown, run_params
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.migration import Migration
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@told
 def move(context: "Context") -> dict[str, str]:
     """Do what ``action`` says; the stages in force afterwards.
 

@@ -119,7 +119,10 @@ def test_a_newline_after_a_workspace_is_refused_by_preflight(run):
 def test_without_canary_workspaces_it_is_refused_and_the_five_smallest_are_named(run, mode):
     ended = run("relay_backfill", mode=mode)
     assert refused(ended)
-    assert ended.said("needs canary_workspaces; the smallest are: tiny, small, little, slight, globex")
+    assert ended.log[-2:] == [
+        f"this run in mode {mode} is refused; nothing was written",
+        f"  - mode {mode} needs canary_workspaces; the smallest are: tiny, small, little, slight, globex",
+    ]
 
 
 def test_a_run_longer_than_max_hours_is_refused(run):
