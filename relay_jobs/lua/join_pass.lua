@@ -75,9 +75,13 @@ call('HSET', KEYS[3], 'progress', KEYS[1])
 local token, cursor = '', ''
 if not opening then
   local walked_by = call('HGET', KEYS[1], 'done:' .. partition)
-  if walked_by and walked_by ~= owner then return {'ok', 'walked', '', bits, generation, '', '0'} end
+  local failed = (call('HGET', KEYS[1], 'errors:' .. partition) or '0') ~= '0'
+  -- The same owner may come again because it was killed, or its last reply lost, after its end: its books stay.
+  if walked_by and (walked_by ~= owner or not failed) then
+    return {'ok', 'walked', '', bits, generation, '', '0'}
+  end
   if walked_by then
-    -- The same owner comes again: its task was cleared, so the partition is walked again.
+    -- It had errors and comes again: its task was cleared, so the partition is walked again.
     for _, name in ipairs({'done', 'cursor', 'scanned', 'migrated', 'exists', 'conflict', 'invalid', 'filtered', 'gone', 'errors'}) do
       call('HDEL', KEYS[1], name .. ':' .. partition)
     end

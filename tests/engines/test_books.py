@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -180,8 +181,27 @@ def test_a_full_server_is_no_reason_to_skip_a_job_without_writing(world: World, 
     assert dump(small) == before
 
 
-def test_a_server_that_became_a_replica_gives_the_step_up_whole(running: object, name: str, real_start: Server) -> None:
-    """READONLY is about the server, not about a job: nothing is counted."""
+def _becomes_a_replica(client: redis.Redis) -> None:
+    client.replicaof("127.0.0.1", "1")
+
+
+def _misses_its_replicas(client: redis.Redis) -> None:
+    client.config_set("min-replicas-to-write", 1)
+
+
+def _cannot_save(client: redis.Redis) -> None:
+    client.config_set("save", "3600 1")
+    # What is to be written has a directory in its place.
+    (Path(client.config_get("dir")["dir"]) / client.config_get("dbfilename")["dbfilename"]).mkdir()
+    client.bgsave()
+    _until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
+@pytest.mark.parametrize("state", [_becomes_a_replica, _misses_its_replicas, _cannot_save])
+def test_a_server_on_which_every_write_fails_gives_the_step_up_whole(
+    real_start: Server, state: Callable[[redis.Redis], None]
+) -> None:
+    """READONLY, NOREPLICAS and MISCONF are about the server, not about a job: nothing is counted."""
     client = real_start.client()
     client.hset("ai:migration:stages", "*", "dual_write")
     world = World(client, Rests())
@@ -189,12 +209,15 @@ def test_a_server_that_became_a_replica_gives_the_step_up_whole(running: object,
     walk = world.walk(world.open(batch=10))
     next(walk)
     before = dump(client)
-    client.replicaof("127.0.0.1", "1")
-    with pytest.raises(redis.exceptions.ReadOnlyError):
+    state(client)
+    with pytest.raises(redis.exceptions.ResponseError):
         next(walk)
     assert dump(client) == before
     client.replicaof("NO", "ONE")
+    client.config_set("min-replicas-to-write", 0)
+    client.config_set("save", "")
     assert world.backfill().total == Books(scanned=30, migrated=30)
+    world.end()
 
 
 @pytest.fixture(params=["valkey", "redis7"])

@@ -12,7 +12,7 @@ from relay_jobs.runs import Pass
 from tests.engines.restarts import Restartable
 from tests.engines.world import Rests, World, acting, copies, fill
 from tests.servers import Server
-from tests.store.records import legacy, set_stage
+from tests.store.records import set_stage
 
 
 @pytest.fixture(params=["valkey", "redis7"])
@@ -90,12 +90,14 @@ def test_a_restart_under_a_verification_starts_it_over(own: World, server: Resta
     """What was compared on the other process is not counted, and the notice says why."""
     own.backfill()
     checking = own.migration.verify()
-    notices = []
+    notices, at = [], []
     for number, step in enumerate(checking):
         if number == 3:
             server.restart()
         if step.notice:
             notices.append(step)
+            at.append(number)
+    assert at == [4]
     assert [("server process" in step.notice, step.checked) for step in notices] == [(True, 0)]
     assert checking.verdict.equal == 2000
 
@@ -270,15 +272,34 @@ def test_a_pass_travels_between_processes_as_plain_values(world: World) -> None:
     assert Pass.from_dict(opened.as_dict()) == opened
 
 
-def test_a_walk_that_was_cleared_walks_its_partition_again(world: World) -> None:
-    """The same owner that comes again after its end has been told to: the books of the partition begin anew."""
-    names = fill(world.client, 40)
+def test_a_walk_with_errors_that_comes_again_walks_its_partition_again(world: World, real_server: Server) -> None:
+    """Its task was cleared after the cause was mended: the books of the partition begin anew."""
+    fill(world.client, 40)
+    denied = {
+        "reset": True,
+        "enabled": True,
+        "nopass": True,
+        "commands": ["+@all"],
+        "keys": ["ai:jobs:*", "ai:migration:*"],
+    }
+    world.client.acl_setuser("denied", **denied)
     opened = world.open()
-    list(world.walk(opened))
-    world.client.delete(legacy(names[0]))
+    list(World(real_server.client(username="denied", password="x"), Rests()).walk(opened))
+    assert world.migration.summary(opened).total == Books(scanned=40, errors=40)
     list(world.walk(opened))
     world.close(opened)
-    assert world.migration.summary(opened).total == Books(scanned=39, exists=39)
+    assert world.migration.summary(opened).total == Books(scanned=40, migrated=40)
+
+
+def test_a_walk_that_was_killed_after_its_end_keeps_its_books(world: World) -> None:
+    """Its next try finds the partition walked: nothing is counted twice, and what was migrated stays migrated."""
+    fill(world.client, 40)
+    opened = world.open()
+    list(world.walk(opened))
+    assert [(r.phase, r.counts) for r in world.walk(opened)] == [(Phase.DONE, Books())]
+    world.close(opened)
+    summary = world.migration.summary(opened)
+    assert summary.total == summary.books == Books(scanned=40, migrated=40)
 
 
 def test_a_partition_that_another_owner_has_walked_is_not_walked_again(world: World) -> None:
