@@ -1,5 +1,6 @@
 """What a backfill does to each kind of record, and to a record that changes between any two of its batches."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -323,6 +324,44 @@ def test_a_job_that_is_gone_between_scan_and_its_turn_is_counted_as_gone(world: 
     summary = world.backfill(batch=40)
     assert summary.total == Books(scanned=40, migrated=35, gone=5)
     assert copies(world.client) == {name.encode() for name in names} - {name.encode() for name in waiting[:5]}
+
+
+def test_a_job_that_expires_between_scan_and_its_turn_does_not_come_back(world: World) -> None:
+    """Also where the server has not removed it yet."""
+    fill(world.client, 40)
+    walk = world.walk(world.open(batch=40, rps=10))
+    next(walk)
+    waiting = world.client.lrange("ai:migration:progress:all:pending:0", 0, 4)
+    for key in waiting:
+        world.client.pexpire(key, 20)
+    time.sleep(0.03)
+    walk.close()
+    world.migration.throttle(10**6)
+    assert world.backfill(batch=40).total == Books(scanned=40, migrated=35, gone=5)
+    assert not copies(world.client) & {key.removeprefix(b"ai:jobs:") for key in waiting}
+
+
+def test_old_processes_in_threads_leave_only_what_a_repair_mends(world: World) -> None:
+    """Raw updates and deletes during a pass: no partial copy, and after one repair both schemas say the same."""
+    names = fill(world.client, 200)
+
+    def write() -> None:
+        for turn, name in enumerate(names):
+            if turn % 3:
+                world.client.hset(legacy(name), mapping={"status": "completed", "result": str(turn)})
+            else:
+                world.client.delete(legacy(name))
+
+    old = threading.Thread(target=write)
+    old.start()
+    summary = world.backfill(batch=5, partitions=2)
+    old.join()
+    assert summary.total.balanced
+    whole = [copy_at(world.client, scoped(name)) for name in names]
+    assert all(len(copy) in {0, 11} for copy in whole)
+    world.verify(repair=True)
+    assert world.verify().verified
+    assert copies(world.client) == {name.encode() for turn, name in enumerate(names) if turn % 3}
 
 
 @pytest.mark.parametrize("stage", [Stage.DUAL_WRITE, Stage.NEW_FIRST], ids=str)
