@@ -50,6 +50,3 @@ local function error_code(failure)
   end
   return string.match(text, '([A-Z][A-Z]+) ') or 'ERR'
 end
-
--- States of the server in which every write fails: the step is given up as a whole, before it has written anything.
-local GLOBAL = {OOM = true, READONLY = true, MISCONF = true, NOREPLICAS = true, LOADING = true}

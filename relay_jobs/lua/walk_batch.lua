@@ -131,11 +131,8 @@ while examined < #queue and examined < most and (not budget or budget > 0) do
   local id = id_of(queue[examined + 1])
   whose = nil
   local fine, outcome, reason, workspace = pcall(examine, id)
-  if not fine then
-    local code = error_code(outcome)
-    if GLOBAL[code] then return type(outcome) == 'table' and outcome or redis.error_reply(code .. ' the step was given up') end
-    outcome, reason, workspace = 'errors', code, whose
-  end
+  -- Where every write fails (OOM, READONLY, MISCONF, NOREPLICAS), those of the books below fail too: nothing is written.
+  if not fine then outcome, reason, workspace = 'errors', error_code(outcome), whose end
   examined = examined + 1
   count('scanned')
   count(outcome)
