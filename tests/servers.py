@@ -32,11 +32,12 @@ _QUIET = {"loglevel": "warning", "save": "", "appendonly": "no", "enable-debug-c
 
 @dataclass(frozen=True)
 class Server:
-    """One server under test; ``port`` is 0 for the fake."""
+    """One server under test; ``port`` is 0 for the fake, ``main`` a client that lives as long as it."""
 
     name: str
     port: int
     connect: Callable[..., redis.Redis]
+    main: redis.Redis
     opened: list[redis.Redis] = field(default_factory=list)
 
     def client(self, **options: Any) -> redis.Redis:
@@ -56,25 +57,25 @@ class Running:
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
-        self._cleaners: dict[str, redis.Redis] = {}
         self._stack = ExitStack()
 
     def server(self, name: str) -> Server:
         """The server of that name, empty."""
         if name not in self._servers:
             self._servers[name] = {"fake": _fake, "valkey": self._valkey, "redis7": self._redis7}[name]()
-            self._cleaners[name] = self._servers[name].connect()
-        self._cleaners[name].flushall()
+        self._servers[name].main.flushall()
         return self._servers[name]
 
     def start(self, name: str, **config: str) -> Server:
         """A real server of its own, for a test that restarts, fills or kills it."""
-        return {"valkey": self._valkey, "redis7": self._redis7}[name](**config)
+        server = {"valkey": self._valkey, "redis7": self._redis7}[name](**config)
+        self._stack.callback(server.main.close)
+        return server
 
     def stop(self) -> None:
         """Stop every server."""
-        for client in self._cleaners.values():
-            client.close()
+        for server in self._servers.values():
+            server.main.close()
         self._stack.close()
 
     def _valkey(self, **config: str) -> Server:
@@ -116,7 +117,11 @@ def _missing(why: str) -> None:
 
 def _fake() -> Server:
     server = fakeredis.FakeServer(version=(7, 0))
-    return Server("fake", 0, lambda **options: fakeredis.FakeRedis(server=server, **options))
+
+    def connect(**options: Any) -> redis.Redis:
+        return fakeredis.FakeRedis(server=server, **options)
+
+    return Server("fake", 0, connect, connect())
 
 
 def _real(name: str, port: int) -> Server:
@@ -125,7 +130,7 @@ def _real(name: str, port: int) -> Server:
         quick = {"host": "127.0.0.1", "port": port, "retry": Retry(NoBackoff(), 0), "socket_timeout": 20}
         return redis.Redis(**{**quick, **options})
 
-    return Server(name, port, connect)
+    return Server(name, port, connect, connect())
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
@@ -181,13 +186,13 @@ def real_server(request: pytest.FixtureRequest, running: Running) -> Iterator[Se
 @pytest.fixture
 def any_client(any_server: Server) -> redis.Redis:
     """A client of each server in turn, the fake included."""
-    return any_server.client()
+    return any_server.main
 
 
 @pytest.fixture
 def real_client(real_server: Server) -> redis.Redis:
     """A client of each real server in turn."""
-    return real_server.client()
+    return real_server.main
 
 
 @pytest.fixture

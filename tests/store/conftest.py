@@ -1,6 +1,7 @@
 import base64
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,28 @@ settings.register_profile("steady", derandomize=True, deadline=None, database=No
 settings.load_profile("steady")
 
 __all__ = ["any_client", "any_server", "real_client", "real_server", "running", "server_client"]
+
+
+HERE = Path(__file__).parent
+# Valkey runs every stage; between them the other two run every stage once more.
+STAGES_ON = {
+    "fake": {Stage.DUAL_WRITE, Stage.SEALED},
+    "redis7": {Stage.LEGACY, Stage.NEW_FIRST, Stage.NEW_ONLY},
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if item.path.parent == HERE and not _is_wanted(item)]
+    config.hook.pytest_deselected(items=left_out)
+    dropped = set(left_out)
+    items[:] = [item for item in items if item not in dropped]
+
+
+def _is_wanted(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    params = callspec.params if callspec else {}
+    server = params.get("any_server", params.get("real_server"))
+    return "stage" not in params or params["stage"] in STAGES_ON.get(server, Stage)
 
 
 @pytest.fixture

@@ -173,9 +173,11 @@ def test_an_unknown_status_is_refused(indexed: JobStore) -> None:
 
 def test_the_largest_page(indexed: JobStore, client: redis.Redis) -> None:
     """A thousand jobs fit on one page."""
-    for number in range(1003):
-        put_both(client, f"j{number:04}")
-        client.zadd("ai:index:acme", {f"j{number:04}": number})
+    with client.pipeline(transaction=False) as many:
+        for number in range(1003):
+            put_both(many, f"j{number:04}")
+            many.zadd("ai:index:acme", {f"j{number:04}": number})
+        many.execute()
     page = indexed.list_jobs("acme", limit=1000)
     assert len(page.items) == 1000
     assert [job.job_id for job in indexed.list_jobs("acme", cursor=page.next_cursor).items] == [

@@ -289,7 +289,7 @@ def test_the_store_is_a_dict_whatever_the_stage(running: Running, name: str) -> 
     machine = type("Machine", (StoreAndModel,), {"client": server.client()})
     try:
         run_state_machine_as_test(
-            machine, settings=settings(max_examples=15 if name == "fake" else 25, stateful_step_count=40)
+            machine, settings=settings(max_examples=6 if name == "fake" else 20, stateful_step_count=40)
         )
     finally:
         server.close()
