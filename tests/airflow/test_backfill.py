@@ -21,7 +21,8 @@ def jobs(at_work):
 
 
 def test_staged_asks_and_then_copies_everything(run, at_work):
-    ended = run("relay_backfill", mark_success="approval", mode="staged", canary_workspaces=["tiny"], rps=None)
+    conf = {"mode": "staged", "canary_workspaces": ["tiny"], "rps": None, "partitions": "auto"}
+    ended = run("relay_backfill", mark_success="approval", **conf)
     assert ended.state == SUCCESS
     assert ended.only(SUCCESS) == {"preflight", "dry_run", *CANARY, "approval", *FULL, "report"}
     assert copies(at_work) == sum(JOBS.values())
