@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -192,7 +193,8 @@ def _misses_its_replicas(client: redis.Redis) -> None:
 def _cannot_save(client: redis.Redis) -> None:
     client.config_set("save", "3600 1")
     # What is to be written has a directory in its place.
-    (Path(client.config_get("dir")["dir"]) / client.config_get("dbfilename")["dbfilename"]).mkdir()
+    found: dict[str, Any] = client.config_get("dir") | client.config_get("dbfilename")
+    Path(found["dir"], found["dbfilename"]).mkdir()
     client.bgsave()
     _until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -112,6 +113,13 @@ def test_a_restart_under_a_dry_run_starts_it_over(own: World, server: Restartabl
             counted, notices = Books(), notices + 1
         counted += report.counts
     assert (counted, notices) == (Books(scanned=2000, migrated=2000), 1)
+
+
+def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(world: World) -> None:
+    """SCRIPT FLUSH between two batches is no failure."""
+    fill(world.client, 50)
+    acting(world.walk(world.open(batch=10)), world.client.script_flush)
+    assert len(copies(world.client)) == 50
 
 
 def test_an_unfinished_pass_goes_on_where_it_was(world: World) -> None:
@@ -275,7 +283,7 @@ def test_a_pass_travels_between_processes_as_plain_values(world: World) -> None:
 def test_a_walk_with_errors_that_comes_again_walks_its_partition_again(world: World, real_server: Server) -> None:
     """Its task was cleared after the cause was mended: the books of the partition begin anew."""
     fill(world.client, 40)
-    denied = {
+    denied: dict[str, Any] = {
         "reset": True,
         "enabled": True,
         "nopass": True,

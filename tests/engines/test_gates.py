@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,14 +19,14 @@ GONE = "nobody has stated"
 AFTER = "begun before the statement"
 
 
-def refusal(world: World, stage: Stage, workspace: str | None = None, **options: bool) -> str:
+def refusal(world: World, stage: Stage, workspace: str | None = None, **options: Any) -> str:
     """Every reason against a move, as one text."""
     with pytest.raises(GateRefused) as refused:
         world.migration.set_stage(stage, workspace, **options)
     return " | ".join(refused.value.reasons)
 
 
-def reached(world: World, stage: Stage, workspace: str | None = None, **options: bool) -> bool:
+def reached(world: World, stage: Stage, workspace: str | None = None, **options: Any) -> bool:
     """Whether the move is made, and recorded."""
     world.migration.set_stage(stage, workspace, **options)
     return world.migration.ladder.recorded().of(workspace or "*") is stage

@@ -1,6 +1,8 @@
 """Moves: one rung up through its gate, down at once, two movers at a time, and the rollback of everything."""
 
+import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import redis
@@ -9,6 +11,7 @@ from relay_jobs import JobStore, Stage
 from relay_jobs.errors import GateRefused, InvalidWorkspace, Refused, UsageError
 from relay_jobs.ladder import Ladder, Recorded
 from tests.engines.world import Rests, World
+from tests.servers import Server
 from tests.store.records import enqueue, new_store, put_both, put_legacy, set_stage
 
 LADDER = tuple(Stage)
@@ -219,6 +222,26 @@ def test_a_gate_is_not_passed_on_proofs_that_an_entry_into_dual_write_has_outdat
     with pytest.raises(GateRefused):
         late.migration.set_stage(Stage.NEW_FIRST)
     assert stages(world)["*"] == "dual_write"
+
+
+def test_movers_at_once_leave_a_history_without_a_gap(world: World, real_server: Server) -> None:
+    """Every move starts where the one before it ended, and the epoch counts the entries into dual_write."""
+    put_both(world.client, "j")
+
+    def move(seed: int) -> None:
+        mover = World(real_server.client(), Rests())
+        for turn in range(20):
+            mover.migration.set_stage(Stage.LEGACY if (turn + seed) % 2 else Stage.DUAL_WRITE)
+
+    movers = [threading.Thread(target=move, args=(seed,)) for seed in (0, 1)]
+    for mover in movers:
+        mover.start()
+    for mover in movers:
+        mover.join()
+    told = [(event["from"], event["to"]) for event in reversed(world.migration.ladder.history(100))]
+    assert told[0][0] == "dual_write"
+    assert all(before[1] == after[0] for before, after in pairwise(told))
+    assert int(world.migration.ladder.recorded().epoch) == 1 + told.count(("legacy", "dual_write"))
 
 
 def test_a_rollback_that_is_overtaken_still_ends_in_dual_write(staged: Callable[[Stage], World]) -> None:

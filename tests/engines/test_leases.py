@@ -211,7 +211,7 @@ def test_a_repair_is_fenced_inside_its_step(world: World) -> None:
     """Each job's repair checks the lease itself: one taken over between two of them stops the second."""
     names = fill(world.client, 2)
     mending = world.migration.verify(repair=True, run="mender")
-    stolen = []
+    stolen: list[int] = []
 
     def steal(_: float) -> None:
         if not stolen:

@@ -1,6 +1,7 @@
 """``max_keys`` and the rate, on the arithmetic of the limiter and on what a walk asks to rest."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,10 @@ def test_a_dry_run_is_limited_in_the_same_way(world: World) -> None:
 def test_a_limit_that_makes_no_sense_is_refused_before_anything_is_written(world: World, name: str, value: int) -> None:
     """Zero is not unlimited."""
     fill(world.client, 3)
+    options: dict[str, Any] = {name: value}
     before = set(world.client.keys("*"))
     with pytest.raises(UsageError, match=name):
-        world.open(**{name: value})
+        world.open(**options)
     assert set(world.client.keys("*")) == before
 
 
