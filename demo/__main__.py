@@ -36,9 +36,9 @@ def walk(env: Environment, report: Report) -> int:
     steps.write_both()
     steps.verify()
     steps.read_new_first()
+    steps.there_and_back()
     steps.backfill()
     steps.read_new_only()
-    steps.there_and_back()
     steps.again()
     steps.close()
     for problem in report.problems:
