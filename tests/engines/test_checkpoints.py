@@ -12,6 +12,7 @@ from relay_jobs.progress import Books, Phase
 from relay_jobs.runs import Pass
 from tests.engines.restarts import Restartable
 from tests.engines.world import Rests, World, acting, copies, fill
+from tests.proxy import Proxy
 from tests.servers import Server
 from tests.store.records import set_stage
 
@@ -179,6 +180,36 @@ def test_a_workspace_that_enters_dual_write_voids_the_pass(world: World) -> None
     assert len(copies(world.client, "late")) == 10
     world.close(world.open())
     assert world.migration.ladder.last(b"ai:migration:passes")["*"]["epoch"] == "2"
+
+
+def test_a_walk_whose_pass_another_one_has_started_over_joins_it_again(world: World) -> None:
+    """The partitions of one run notice one after the other; none of them is taken for a zombie."""
+    fill(world.client, 100)
+    opened = world.open(partitions=2, batch=5)
+    first, second = (world.walk(opened, number, f"task/{number}") for number in (0, 1))
+    assert (next(first).phase, next(second).phase) == (Phase.BATCH, Phase.BATCH)
+    _raise_epoch(world)
+    assert next(second).reason == "a workspace has entered dual_write since"
+    reports = [*first, *second]
+    assert [report.reason for report in reports if report.phase is Phase.RESTARTED] == ["the pass was started over"]
+    world.close(opened)
+    assert len(copies(world.client)) == 100
+
+
+def test_a_pass_that_was_started_over_while_it_was_closed_is_not_recorded_with_its_old_books(
+    world: World, real_server: Server
+) -> None:
+    """What close has read is of the generation that it completes."""
+    fill(world.client, 20)
+    with Proxy(real_server.port) as proxy:
+        far = World(real_server.client(port=proxy.port), Rests())
+        opened = far.open()
+        list(far.walk(opened))
+        proxy.hold(lambda: list(world.walk(world.open(restart=True))))
+        reports = far.close(opened)
+    assert "the pass was started over" in reports[0].reason
+    record = world.migration.ladder.last(b"ai:migration:passes")["*"]
+    assert record["books"] == Books(scanned=20, exists=20).as_dict()
 
 
 def test_a_workspace_that_enters_dual_write_between_walk_and_close_voids_the_pass(world: World) -> None:

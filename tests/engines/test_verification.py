@@ -207,6 +207,22 @@ def test_an_old_process_that_writes_one_schema_after_the_other_is_given_time(twe
     assert rests[0] >= 0.02
 
 
+def test_a_job_that_still_moves_at_the_second_reading_is_read_again(twenty: World) -> None:
+    """Two readings have to agree before they are called a finding."""
+    twenty.client.hset(legacy("job-00003"), "status", "running")
+    checking = twenty.migration.verify()
+    writes = iter([(legacy("job-00003"), "completed"), (scoped("job-00003"), "completed")])
+
+    def go_on(_: float) -> None:
+        for key, status in [next(writes, (legacy("job-00003"), "completed"))]:
+            twenty.client.hset(key, "status", status)
+
+    checking._engine._sleep = go_on
+    for _ in checking:
+        pass
+    assert (checking.verdict.equal, checking.verdict.verified) == (20, True)
+
+
 def test_a_job_that_never_rests_is_called_what_the_last_reading_found(twenty: World) -> None:
     """A bounded number of readings, each after a longer rest."""
     rests = []
