@@ -30,6 +30,7 @@ PARAMS = {
         None,
         type=["null", "string"],
         enum=[None, *(stage.value for stage in Stage)],
+        values_display={"null": "none", **{stage.value: stage.value for stage in Stage}},
         title="Stage",
         description_md="Where `set` moves to.",
     ),
