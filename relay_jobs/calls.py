@@ -1,6 +1,7 @@
 """One call of the job store: one atomic script, one round trip, retried on connection errors, counted and routed."""
 
 import logging
+import time
 from typing import Any
 
 import redis
@@ -10,12 +11,14 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from relay_jobs import keys
-from relay_jobs.errors import FlagConflict, RelayJobsError, WrongType
+from relay_jobs.errors import FlagConflict, RelayJobsError, UnsupportedServer, WrongType
 from relay_jobs.metrics import StoreMetrics, store_metrics
 from relay_jobs.scripting import Arg, Script
 from relay_jobs.servers import name_connections, refuse_cluster_client, require_supported
 from relay_jobs.settings import Settings
 from relay_jobs.stages import READ_PREFERS_NEW, RULES, Side, Stage, flag_conflicts
+
+_ACCESS = Script("check_access")
 
 # A call's outcome is kept for longer than any retry of it can take.
 OUTCOME_TTL_MS = 120_000
@@ -46,13 +49,14 @@ class Calls:
         """Refuse a server or flags that would break the guarantees.
 
         Raises:
-            UnsupportedServer: a cluster, or Redis below 7.0.
+            UnsupportedServer: a cluster, Redis below 7.0, or a user who may run some of the writes only.
             FlagConflict: an environment flag contradicts a recorded stage.
             SettingsError: no stage is recorded, and the flags fit none.
         """
         refuse_cluster_client(self._client)
         name_connections(self._client)
         self._attempt(lambda: require_supported(self._client))
+        self._refuse_half_access()
         recorded = self._attempt(lambda: recorded_stages(self._client))
         for scope, stage in recorded.items():
             names = flag_conflicts(settings.flags, stage)
@@ -86,10 +90,24 @@ class Calls:
             self.metrics.wrote(workspace or reply[2].decode(), written)
         return reply
 
+    def _refuse_half_access(self) -> None:
+        """A user who may write nothing is a reader; one who may write half would leave half a job behind."""
+        copies = (keys.legacy("probe"), keys.scoped("probe", "probe"))
+        where = (*copies, keys.QUEUE, keys.index("probe"), keys.CLAIMS, keys.CLAIMANTS)
+        _, number, *denied = self._attempt(lambda: _ACCESS(self._client, (), *where))
+        if 0 < len(denied) < number:
+            names = ", ".join(command.decode() for command in denied)
+            msg = f"this user may run some writes of the job store but not these, and would leave half a job: {names}"
+            raise UnsupportedServer(msg)
+
     def _attempt(self, do: Any) -> Any:
-        return self._retry.call_with_retry(
-            do, lambda _: None, is_retryable=lambda error: not isinstance(error, AuthenticationError)
-        )
+        # Sent again for half as long as an outcome is kept, so that a retry always finds that of its own call.
+        until = time.monotonic() + OUTCOME_TTL_MS / 2000
+
+        def worth_it(error: Exception) -> bool:
+            return not isinstance(error, AuthenticationError) and time.monotonic() < until
+
+        return self._retry.call_with_retry(do, lambda _: None, is_retryable=worth_it)
 
 
 def recorded_stages(client: "redis.Redis") -> dict[str, Stage]:

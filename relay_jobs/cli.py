@@ -1,5 +1,10 @@
 """The command line: one command for each verb of the migration."""
 
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
 import typer
 
 from relay_jobs.cli_control import metrics, pause, preflight, resume, status, throttle
@@ -20,6 +25,15 @@ app.add_typer(stage_app, name="stage")
 app.add_typer(quarantine_app, name="quarantine")
 
 
-def main() -> None:
-    """Entry point of ``relay-jobs`` and ``python -m relay_jobs``."""
-    app()
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of ``relay-jobs``, ``python -m relay_jobs`` and the changelog's alias."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = app(words, prog_name="relay-jobs", standalone_mode=False)
+    except typer.TyperException as error:
+        typer.echo(f"{error.format_message()}\nTry 'relay-jobs --help' for help.", err=True)
+        if "--json" in words:
+            body = {"error": "UsageError", "message": error.format_message(), "exit_code": error.exit_code}
+            typer.echo(json.dumps(body))
+        code = error.exit_code
+    sys.exit(code or 0)

@@ -13,6 +13,7 @@ from relay_jobs.console import Console
 from relay_jobs.exporter import registry
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.narrate import duration
+from relay_jobs.readiness import Plan, cost
 from relay_jobs.terms import DEFAULT_RPS
 
 
@@ -73,6 +74,8 @@ def preflight(
         strangers = migration.strangers()
         for line in found.lines():
             console.say(line)
+        walks, seconds = cost(Plan("staged", rps=rps), found.survey)
+        console.say(f"a staged run: {walks} walks, {duration(seconds)} at {rps:,} keys a second")
         for warning in found.warnings:
             console.warn(warning)
         source = "recorded" if EVERYONE in found.stages else f"flags ({migration.settings.flag_stage})"
@@ -80,7 +83,8 @@ def preflight(
         for stranger in strangers:
             console.say(f"client without the library's name: {stranger.name} from {stranger.address}")
         clients = [asdict(stranger) for stranger in strangers]
-        console.answer(found.as_dict() | {"stage_source": source, "strangers": clients})
+        staged = {"staged_walks": walks, "staged_seconds": round(seconds, 1)}
+        console.answer(found.as_dict() | staged | {"stage_source": source, "strangers": clients})
 
 
 def status(
@@ -114,11 +118,9 @@ def _status_lines(found: dict[str, Any]) -> Iterator[str]:
     for name, stage in found["stages"].items():
         if name != EVERYONE:
             yield f"  {name}: {stage}"
-    held = found["control"]
-    lease = found["lease"]
-    yield f"at work: {lease['holder'] if lease else 'nothing'}" + (f", {held['rps']:,} a second" if held["rps"] else "")
-    if held["paused"]:
-        yield f"paused by {held['who']} since {held['since']}: {held['why']}"
+    yield f"at work: {found['lease']['holder'] if found['lease'] else 'nothing'}"
+    if found["throttle"]:
+        yield f"held back by: {found['throttle']}"
     for one in found["passes"]:
         left = "" if one["eta_seconds"] is None else f", {duration(one['eta_seconds'])} left"
         yield (

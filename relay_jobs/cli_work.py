@@ -14,7 +14,9 @@ from relay_jobs.migration import Migration, Summary
 from relay_jobs.narrate import Narrator, books_table, duration, sample_text, verdict_table
 from relay_jobs.progress import BatchReport, Phase, Verdict
 from relay_jobs.proving import RecordedVerification
+from relay_jobs.report import next_command
 from relay_jobs.runs import Pass
+from relay_jobs.stages import Stage
 from relay_jobs.terms import DEFAULT_RPS
 
 _LINE_SECONDS = 2.0
@@ -147,9 +149,11 @@ def verify(
         if not _follow(console, verification):
             migration.release(console.run)
             console.warn("stopped before the end: nothing is proven")
+            console.answer(verification.verdict.as_dict() | {"verified": False, "complete": False})
             return
         verdict = verification.verdict
         _say_verdict(console, verdict)
+        console.say(f"next: {_after_verification(migration, verdict, tuple(workspace or ()))}")
         eyes = not verdict.verified or verdict.unacknowledged
         console.answer(verdict.as_dict(), Exit.NEEDS_EYES if eyes else Exit.DONE)
 
@@ -179,13 +183,16 @@ def _say_verdict(console: Console, verdict: Verdict) -> None:
             console.say(f"{name.replace('_', ' ')}: {number:,}")
     if verdict.unacknowledged:
         console.warn("quarantined records are not acknowledged: relay-jobs quarantine list")
-    console.say("verified: nothing is lost" if verdict.verified else f"not verified; next: {_mend(verdict)}")
+    console.say("verified: nothing is lost" if verdict.verified else "not verified")
 
 
-def _mend(verdict: Verdict) -> str:
+def _after_verification(migration: Migration, verdict: Verdict, scope: tuple[str, ...]) -> str:
     if verdict.different or verdict.extra or verdict.errors:
         return "relay-jobs verify --repair"
-    return "the missing ones are for the backfill: relay_backfill in Airflow, or relay-jobs backfill --execute"
+    stage = migration.ladder.recorded().lowest(scope)
+    if verdict.missing and stage is not Stage.DUAL_WRITE:
+        return "relay_backfill in Airflow, or relay-jobs backfill --execute"
+    return next_command("full", stage, workspaces=scope, canary=(), unacknowledged=verdict.unacknowledged)
 
 
 def _tell(console: Console, narrator: Narrator, report: BatchReport) -> None:

@@ -30,6 +30,11 @@ class Recorded:
         """The recorded stage of a workspace, or of all others (``*``)."""
         return self.stages.get(scope) or self.stages.get(EVERYONE)
 
+    def lowest(self, workspaces: Sequence[str]) -> Stage | None:
+        """The lowest recorded stage in a scope (empty for all others), ``None`` where nothing is recorded."""
+        stages = [stage for stage in (self.of(workspace) for workspace in workspaces or (EVERYONE,)) if stage]
+        return min(stages, key=lambda stage: stage.rung, default=None)
+
     def own(self, scope: str) -> bool:
         """Whether a workspace has a stage of its own (``*`` has)."""
         return scope in self.stages or scope == EVERYONE

@@ -18,13 +18,11 @@ from relay_jobs.hook import (
     run_params,
     triggered_by,
 )
-from relay_jobs.ladder import EVERYONE
 from relay_jobs.migration import Migration
 from relay_jobs.narrate import Line, Narrator, books_table, duration, verdict_table
 from relay_jobs.progress import Phase, Verdict
 from relay_jobs.report import next_command, run_report
 from relay_jobs.runs import Pass
-from relay_jobs.stages import Stage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -160,7 +158,7 @@ def report(context: "Context") -> dict[str, Any]:
     verdict = results["verification"]
     command = next_command(
         params["mode"],
-        _stage(relay, scope),
+        relay.ladder.recorded().lowest(scope),
         workspaces=scope,
         canary=params["canary_workspaces"] or results["preflight"]["smallest"],
         unacknowledged=verdict.get("unacknowledged", 0),
@@ -191,12 +189,6 @@ def _judge(verdict: Verdict, *, partial: bool) -> dict[str, Any]:
             f"{verdict.unacknowledged:,}",
         )
     return {**found, "passed": True, "said": "clean as far as it went" if partial else "clean"}
-
-
-def _stage(relay: Migration, scope: tuple[str, ...]) -> Stage | None:
-    recorded = relay.ladder.recorded()
-    stages = [recorded.of(workspace) for workspace in scope or (EVERYONE,)]
-    return min((stage for stage in stages if stage), key=lambda stage: stage.rung, default=None)
 
 
 def _open(

@@ -119,7 +119,7 @@ def examine(plan: Plan, found: Survey, recorded: Recorded, target: str) -> Prefl
     if plan.mode not in MODES:
         msg = f"invalid mode {plan.mode!r:.40}: allowed are {', '.join(MODES)}"
         raise UsageError(msg)
-    walks, seconds = _cost(plan, found)
+    walks, seconds = cost(plan, found)
     reasons = [*_missing_canary(plan, found), *_unrecorded(plan, recorded)]
     if seconds > plan.max_hours * 3600:
         reasons.append(
@@ -171,7 +171,7 @@ def _warnings(plan: Plan, found: Survey, recorded: Recorded) -> Iterator[str]:
         yield f"left out, in stage legacy: {', '.join(left)}"
 
 
-def _cost(plan: Plan, found: Survey) -> tuple[int, float]:
+def cost(plan: Plan, found: Survey) -> tuple[int, float]:
     """Walks and seconds: one step is one walk of the keyspace, whatever the number of workspaces."""
     steps = {"staged": 3, "dry_run": 1, "canary": 1, "full": 1}[plan.mode]
     checks = {"staged": 2, "dry_run": 0, "canary": 1, "full": 1}[plan.mode]

@@ -38,6 +38,8 @@ def move(context: "Context") -> dict[str, str]:
         _tell(each)
     if not moved and params["action"] != "show":
         log.info("nothing to move: it is there already")
+    if params["action"] == "rollback":
+        log.info("running work is paused; when you are ready: relay-jobs resume")
     return _show(relay)
 
 

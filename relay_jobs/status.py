@@ -5,7 +5,7 @@ from typing import Any, cast
 import redis
 
 from relay_jobs import keys
-from relay_jobs.control import control
+from relay_jobs.control import Control, control
 from relay_jobs.jobs import decode_id
 from relay_jobs.ladder import EVERYONE, Ladder
 from relay_jobs.progress import partition_fraction
@@ -26,6 +26,7 @@ def status(client: "redis.Redis", settings: Settings, server: Server) -> dict[st
         "stage_source": "recorded" if EVERYONE in recorded.stages else f"flags ({settings.flag_stage})",
         "epoch": recorded.epoch,
         "lease": {"holder": held.run, "expires_in": max(0, int(client.pttl(keys.LEASE))) / 1000} if held.run else None,
+        "throttle": _throttle(held),
         "control": {"paused": held.paused, "who": held.who, "why": held.why, "since": held.since, "rps": held.rps},
         "passes": _passes(client, ladder.now()),
         "last_passes": ladder.last(keys.PASSES),
@@ -35,6 +36,15 @@ def status(client: "redis.Redis", settings: Settings, server: Server) -> dict[st
         "set_aside": int(client.llen(keys.SET_ASIDE)),
         "history": ladder.history(20),
     }
+
+
+def _throttle(held: Control) -> str:
+    """What holds running work back, '' if nothing does."""
+    if held.paused:
+        return f"paused by {held.who} since {held.since}: {held.why}"
+    if held.run is None:
+        return ""
+    return "no rate limit" if held.rps is None else f"the rate limit of all running work, {held.rps:,} keys a second"
 
 
 def _passes(client: "redis.Redis", now: float) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from relay_jobs.cli import app
+from relay_jobs.cli import main
 
 
 def translated(arguments: list[str]) -> list[str]:
@@ -25,4 +25,4 @@ def translated(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    app(translated(sys.argv[1:]), prog_name="relay-jobs")
+    main(translated(sys.argv[1:]))
