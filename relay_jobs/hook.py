@@ -9,6 +9,7 @@ import redis
 from airflow.providers.redis.hooks.redis import RedisHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from relay_jobs.airflow import CONNECTION
 from relay_jobs.errors import UsageError
 from relay_jobs.jobs import parse_workspace
 from relay_jobs.migration import Migration
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
-
-CONNECTION = "relay_redis"
 
 
 def connect() -> "redis.Redis":
