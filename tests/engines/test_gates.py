@@ -159,6 +159,13 @@ def test_proofs_of_an_earlier_epoch_do_not_count(stated: World, target: Stage) -
     assert reached(stated, target)
 
 
+def test_a_verification_of_another_epoch_does_not_open_new_first(stated: World) -> None:
+    """Even if a statement of this epoch is older than it."""
+    stated.verify()
+    amend(stated, VERIFICATIONS, epoch="0")
+    assert "of an earlier dual-write epoch" in refusal(stated, Stage.NEW_FIRST)
+
+
 def test_a_verification_during_which_the_epoch_was_raised_does_not_count(passed: World) -> None:
     """It has compared some jobs in the one and some in the other."""
     passed.client.hset("ai:migration:stages", "late", "legacy")

@@ -207,6 +207,16 @@ def test_a_repair_holds_the_lease_and_is_fenced_without_it(world: World) -> None
     assert copies(world.client) == mended
 
 
+def test_a_repair_renews_the_lease_with_every_step(world: World) -> None:
+    """Also where it finds nothing to mend."""
+    fill(world.client, 300)
+    world.backfill()
+    mending = world.migration.verify(repair=True, run="mender")
+    for _ in mending:
+        assert world.client.pttl(LEASE) > 29_000
+        world.client.pexpire(LEASE, 5_000)
+
+
 def test_a_repair_is_fenced_inside_its_step(world: World) -> None:
     """Each job's repair checks the lease itself: one taken over between two of them stops the second."""
     names = fill(world.client, 2)
