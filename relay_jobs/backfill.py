@@ -63,12 +63,12 @@ class Walk:
             if joined.found == "walked":
                 yield self._report(Phase.DONE, number, fraction=1.0, reason="it was walked before")
                 return
-            if joined.found == "void" or note:
-                yield self._report(Phase.RESTARTED, number, reason=note or joined.reason)
-            elif joined.found == "resumed":
-                fraction = self._fraction(joined.cursor, number)
-                yield self._report(Phase.RESUMED, number, fraction=fraction, reason="an unfinished walk goes on")
             try:
+                if joined.found == "void" or note:
+                    yield self._report(Phase.RESTARTED, number, reason=note or joined.reason)
+                elif joined.found == "resumed":
+                    fraction = self._fraction(joined.cursor, number)
+                    yield self._report(Phase.RESUMED, number, fraction=fraction, reason="an unfinished walk goes on")
                 yield from self._steps(number, owner, joined)
             except PassVoid as void:
                 note = void.reason
