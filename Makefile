@@ -51,7 +51,7 @@ test: $(INSTALLED) ## the whole suite; ARGS="tests/unit -x" narrows it
 check: $(INSTALLED) ## the gate: lint, format, types, floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard relay_jobs dags plugins scripts)
+	$(BIN)/mypy $(wildcard relay_jobs dags plugins scripts demo benchmarks)
 	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## put the code in order

@@ -52,7 +52,7 @@ def _fill(client: redis.Redis, start: int, end: int) -> None:
             pipe.execute()
 
 
-def _job(number: int) -> dict[str, str]:
+def _job(number: int) -> dict[Any, Any]:
     return {
         "job_id": f"job-{number}",
         "status": "completed",

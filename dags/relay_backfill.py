@@ -10,8 +10,9 @@
 Steps that a mode does not include are skipped. Every SCAN batch ends in a checkpoint in Redis: a retry, a new run and
 the command line all continue the same unfinished pass. Nothing here deletes a legacy key.
 
-**Stop or slow it at any moment:** `relay-jobs pause`, `relay-jobs throttle --rps N`, `relay-jobs rollback --all`; or
-change the slots of the pool `relay_backfill` (Admin, Pools): slots times `rps_per_slot` is the rate on the store.
+**Stop or slow it at any moment:** `relay-jobs pause`, `relay-jobs throttle --rps N`; go back to reading the legacy
+copies with `relay-jobs stage rollback --all`. Or change the slots of the pool `relay_backfill` (Admin, Pools): slots
+times `rps_per_slot` is the rate on the store.
 
 **If a task fails**, its log says why and ends with what to do; then clear it, or trigger a new run: both go on where
 it was. The store is the connection `relay_redis`. The trigger dialog's "Backfill" card is Airflow's own term for runs

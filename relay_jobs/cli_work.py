@@ -192,7 +192,9 @@ def _after_verification(migration: Migration, verdict: Verdict, scope: tuple[str
     stage = migration.ladder.recorded().lowest(scope)
     if verdict.missing and stage is not Stage.DUAL_WRITE:
         return "relay_backfill in Airflow, or relay-jobs backfill --execute"
-    return next_command("full", stage, workspaces=scope, canary=(), unacknowledged=verdict.unacknowledged)
+    recorded = migration.ladder.recorded()
+    own = [workspace for workspace in scope if recorded.own(workspace)]
+    return next_command("full", stage, workspaces=own, canary=(), unacknowledged=verdict.unacknowledged)
 
 
 def _tell(console: Console, narrator: Narrator, report: BatchReport) -> None:

@@ -23,6 +23,8 @@ _ENDED = "end"
 # Steps and entries that one call may cost; a page that is not full by then is returned short, with its cursor.
 _STEPS = 20
 _ENTRIES = 200
+# Keys of the keyspace cost more than entries of the index, and a script holds up everyone else.
+_KEYS = 100
 # SCAN repeats itself where the server's table shrinks, by what it brought last: so many jobs are remembered, each by a
 # digest of so many characters.
 _REMEMBERED, _DIGEST = 128, 12
@@ -123,7 +125,7 @@ class Listing:
 
     def _scanned(self, at: _Position, wanted: int) -> tuple[list[Job], _Position | None]:
         where = (keys.index(at.workspace),)
-        head = (at.workspace, *self._calls.routing, at.status, at.walk, at.scan or "0", wanted, max(wanted, _ENTRIES))
+        head = (at.workspace, *self._calls.routing, at.status, at.walk, at.scan or "0", wanted, max(wanted, _KEYS))
         reply = self._run(_SCANNED, where, *head, *map(encode_id, at.left))
         jobs, scan, shown = _jobs(reply[2], at.workspace), at.scan, at.shown
         if not at.left:

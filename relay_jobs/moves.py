@@ -135,7 +135,8 @@ class Moves:
             what = f"{_name(scope)} cannot move from {start} to {target}"
             raise GateRefused(what, [f"moves up go one rung at a time: next is 'relay-jobs stage set {rungs[0]}'"])
         reasons = self._blockers(scope, recorded, target)
-        if reasons and override is None:
+        # Without a reverse pass there is no way back from sealed: no reason is good enough.
+        if reasons and (override is None or target is Stage.SEALED):
             raise GateRefused(f"{_name(scope)} cannot move from {start} to {target} yet", reasons)
         return Move(scope, before, target, rungs, overridden=reasons, override=override or "" if reasons else "")
 

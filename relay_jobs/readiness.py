@@ -17,6 +17,8 @@ MODES = ("staged", "dry_run", "canary", "full")
 _VERIFIED_PER_SECOND = 10_000
 # A partition is a task: it should run for tens of seconds, not one.
 _PARTITION_SECONDS = 30.0
+_PARTITION_KEYS = 2_000
+_PARTITIONS_LEAST = 4
 _SMALLEST = 5
 
 
@@ -184,9 +186,10 @@ def cost(plan: Plan, found: Survey) -> tuple[int, float]:
 
 
 def _partitions(plan: Plan, found: Survey) -> int:
+    """A power of two: tasks of tens of seconds, but none so small that its seams outweigh it."""
     rate = plan.rps_per_slot or plan.rps or 50_000
-    wanted = found.legacy_keys / rate / _PARTITION_SECONDS
-    partitions = 4
-    while partitions < wanted and partitions < PARTITIONS_MAX:
+    wanted = max(_PARTITIONS_LEAST, found.legacy_keys / rate / _PARTITION_SECONDS)
+    partitions = 1
+    while partitions < min(wanted, found.legacy_keys / _PARTITION_KEYS, PARTITIONS_MAX):
         partitions *= 2
     return partitions

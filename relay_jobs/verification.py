@@ -201,10 +201,12 @@ class Verification:
             reply = again(doubts)
             now = _doubts(reply[3])
             self._count(reply[2], now)
-            settled = [d for d in now if before.get((d.workspace, d.job_id)) == d or reading == _READINGS - 1]
-            for doubt in settled:
-                self._conclude(doubt)
-            doubts = [d for d in now if d not in settled]
+            doubts = []
+            for doubt in now:
+                if before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS - 1:
+                    self._conclude(doubt)
+                else:
+                    doubts.append(doubt)
 
     def _conclude(self, doubt: Doubt) -> None:
         finding, reason = doubt.finding, doubt.reason

@@ -21,7 +21,7 @@ def jobs(at_work):
 
 
 def test_staged_asks_and_then_copies_everything(run, at_work):
-    conf = {"mode": "staged", "canary_workspaces": ["tiny"], "rps": None, "partitions": "auto"}
+    conf = {"mode": "staged", "canary_workspaces": ["tiny"], "rps": None, "partitions": 4}
     ended = run("relay_backfill", mark_success="approval", **conf)
     assert ended.state == SUCCESS
     assert ended.only(SUCCESS) == {"preflight", "dry_run", *CANARY, "approval", *FULL, "report"}
