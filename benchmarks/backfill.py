@@ -24,12 +24,14 @@ def main() -> None:
     """Measure and print."""
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
     with ValkeyServer() as server:
-        client = redis.Redis(port=server.port)
-        _fill(client, 0, jobs // 10)
-        loop = _loop(client, min(LOOP_JOBS, jobs // 10))
+        _fill(redis.Redis(port=server.port), jobs // 10)
         _climb(server.port)
         small = _backfill(server.port)
-        _fill(client, jobs // 10, jobs)
+    with ValkeyServer() as server:
+        client = redis.Redis(port=server.port)
+        _fill(client, jobs)
+        loop = _loop(client, min(LOOP_JOBS, jobs))
+        _climb(server.port)
         whole = _backfill(server.port)
         version = client.info("server").get("valkey_version")
     rate = whole["migrated"] / whole["duration_seconds"]
@@ -44,10 +46,10 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _fill(client: redis.Redis, start: int, end: int) -> None:
-    for first in range(start, end, _CHUNK):
+def _fill(client: redis.Redis, jobs: int) -> None:
+    for first in range(0, jobs, _CHUNK):
         with client.pipeline(transaction=False) as pipe:
-            for number in range(first, min(first + _CHUNK, end)):
+            for number in range(first, min(first + _CHUNK, jobs)):
                 pipe.hset(f"ai:jobs:job-{number}", mapping=_job(number))
             pipe.execute()
 

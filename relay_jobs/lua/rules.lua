@@ -6,7 +6,7 @@ local WALK_TTL = 3600000
 -- The largest score of the listing index: the year 2255.
 local SCORE_MAX = 9007199254740991
 
-local function call(...) return redis.call(...) end
+local call = redis.call
 
 -- A reply that may be a wrong-type error: nil then, every other error is raised.
 local function typed(...)
@@ -23,8 +23,14 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+local workspaces = {}
 local function is_workspace(text)
-  return #text <= 64 and string.find(text, '^[A-Za-z0-9][A-Za-z0-9_%-]*$') ~= nil
+  local known = workspaces[text]
+  if known == nil then
+    known = #text <= 64 and string.find(text, '^[A-Za-z0-9][A-Za-z0-9_%-]*$') ~= nil
+    workspaces[text] = known
+  end
+  return known
 end
 
 local function is_id(text)
@@ -99,22 +105,40 @@ local function status_of(text)
   return 'pending'
 end
 
--- Microseconds since 1970 of an ISO 8601 text, 0 if it is none: the score of the listing index.
-local function score_of(text)
-  if not text then return 0 end
-  local y, mo, d, h, mi, s, rest = string.match(text, '^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)(.*)$')
-  if not y then return 0 end
+-- Days since 1970 of a date, by its text: the jobs of one step share a few.
+local days_of = {}
+local function days_since_1970(date)
+  local days = days_of[date]
+  if days then return days end
+  local y, mo, d = string.match(date, '^(%d%d%d%d)%-(%d%d)%-(%d%d)$')
+  if not y then return nil end
   y, mo, d = tonumber(y), tonumber(mo), tonumber(d)
   if mo <= 2 then y = y - 1 end
   local era = math.floor(y / 400)
   local year = y - era * 400
   local day = math.floor((153 * (mo + (mo > 2 and -3 or 9)) + 2) / 5) + d - 1
-  local days = era * 146097 + year * 365 + math.floor(year / 4) - math.floor(year / 100) + day - 719468
-  local seconds = days * 86400 + tonumber(h) * 3600 + tonumber(mi) * 60 + tonumber(s)
-  local fraction = string.match(rest, '^[.,](%d+)') or ''
-  local sign, oh, om = string.match(rest, '([+-])(%d%d):?(%d%d)$')
-  if sign then seconds = seconds - (sign == '-' and -1 or 1) * (tonumber(oh) * 3600 + tonumber(om) * 60) end
-  local score = seconds * 1000000 + tonumber(string.sub(fraction .. '000000', 1, 6))
+  days = era * 146097 + year * 365 + math.floor(year / 4) - math.floor(year / 100) + day - 719468
+  days_of[date] = days
+  return days
+end
+
+-- Seconds east of UTC of what stands behind the seconds of a time.
+local function offset_of(zone)
+  if zone == '' or zone == 'Z' or zone == '+00:00' then return 0 end
+  local sign, hours, minutes = string.match(zone, '([+-])(%d%d):?(%d%d)$')
+  if not sign then return 0 end
+  return (sign == '-' and -1 or 1) * (tonumber(hours) * 3600 + tonumber(minutes) * 60)
+end
+
+-- Microseconds since 1970 of an ISO 8601 text, 0 if it is none: the score of the listing index.
+local function score_of(text)
+  local days = text and days_since_1970(string.sub(text, 1, 10))
+  if not days then return 0 end
+  local h, mi, s, fraction, zone = string.match(text, '^[T ](%d%d):(%d%d):(%d%d)[.,]?(%d*)(.*)$', 11)
+  if not h then return 0 end
+  local seconds = days * 86400 + h * 3600 + mi * 60 + s - offset_of(zone)
+  local score = seconds * 1000000
+  if fraction ~= '' then score = score + tonumber(string.sub(fraction .. '00000', 1, 6)) end
   -- Beyond it a double is no exact integer, and the server would write it with an exponent.
   return math.max(-SCORE_MAX, math.min(score, SCORE_MAX))
 end
@@ -123,8 +147,10 @@ end
 local function integer(number) return string.format('%.0f', number) end
 
 -- Tells the listings of a workspace that are under way what has happened behind their backs.
+local listed = {}
 local function mark_late(workspace, member)
-  if call('EXISTS', K.walk .. workspace) == 0 then return end
+  if listed[workspace] == nil then listed[workspace] = call('EXISTS', K.walk .. workspace) == 1 end
+  if not listed[workspace] then return end
   local late = K.late .. workspace
   call('ZADD', late, call('GET', K.walk_sequence) or '0', member)
   call('PEXPIRE', late, WALK_TTL * 2)

@@ -122,7 +122,7 @@ def test_equal_values_are_equal_bytes(value: dict[str, int]) -> None:
     assert encode_json(value, "x") == encode_json(dict(reversed(value.items())), "x")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"x", object(), {(1,): 2}, {"a": 1, 2: 3}], ids=repr)
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"x", {(1,): 2}, {"a": 1, 2: 3}], ids=repr)
 def test_what_is_no_json_is_refused(value: object) -> None:
     """The error names the argument, not the value."""
     with pytest.raises(InvalidPayload, match=r"^params cannot be stored as JSON \(\w+\)$"):
