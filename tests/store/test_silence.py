@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from redis.exceptions import RedisError
 
 from relay_jobs import JobStore, RelayJobsError, Settings, Stage
+from relay_jobs.errors import UnsupportedServer
 from relay_jobs.metrics import StoreMetrics
 from tests.proxy import Proxy
 from tests.servers import Server
