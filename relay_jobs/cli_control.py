@@ -25,9 +25,7 @@ def pause(
 ) -> None:
     """Running and later work rests before its next batch."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         migration.pause(reason)
         console.say("paused; next: relay-jobs resume")
         console.answer({"paused": True})
@@ -36,9 +34,7 @@ def pause(
 def resume(*, redis_url: Url = URL, as_json: Json = False) -> None:
     """Paused work goes on."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         migration.resume()
         console.say("resumed")
         console.answer({"paused": False})
@@ -52,9 +48,7 @@ def throttle(
 ) -> None:
     """Change the rate of the run at work."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         run = migration.throttle(rps)
         console.say(f"{run}: {rps:,} keys a second")
         console.answer({"run": run, "rps": rps})
@@ -68,8 +62,7 @@ def preflight(
 ) -> None:
     """Count what the server holds and predict what a run costs; writes nothing."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
+    with console.reading() as migration:
         found = migration.preflight(mode="dry_run", rps=rps, max_hours=float("inf"))
         strangers = migration.strangers()
         for line in found.lines():
@@ -95,8 +88,7 @@ def status(
 ) -> None:
     """Stages, the run at work, its progress, and what was proven last."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
+    with console.reading() as migration:
         found = migration.status()
         _show(console, found)
         while watch and not console.stop.wanted:

@@ -23,8 +23,7 @@ quarantine_app = typer.Typer(help="Legacy jobs that cannot be moved, and why.", 
 def stage_show(*, redis_url: Url = URL, as_json: Json = False) -> None:
     """Every recorded stage, and where the stage of all others comes from."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
+    with console.reading() as migration:
         recorded = migration.ladder.recorded()
         default = recorded.stages.get(EVERYONE)
         source = "recorded" if default else "this process's flags"
@@ -50,9 +49,7 @@ def stage_set(
 ) -> None:
     """Move the default stage, or a workspace's: up one rung through its gate, down at once."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         move = migration.set_stage(
             Stage(stage.value), workspace, legacy_writers_gone=legacy_writers_gone, override=override
         )
@@ -124,9 +121,7 @@ def quarantine_ack(
 ) -> None:
     """Acknowledge what is quarantined now; new ones block again."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         fresh = migration.acknowledge(reason)
         console.say(f"{len(fresh)} acknowledged")
         console.answer({"acknowledged": len(fresh)})

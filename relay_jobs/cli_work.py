@@ -142,9 +142,7 @@ def verify(
 ) -> None:
     """Compare every job in both directions: full value and expiry."""
     console = Console(redis_url, as_json)
-    with console.guarded():
-        migration = console.migration()
-        console.name_target(migration)
+    with console.writing() as migration:
         verification = migration.verify(workspaces=workspace or (), repair=repair, run=console.run)
         if not _follow(console, verification):
             migration.release(console.run)

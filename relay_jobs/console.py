@@ -130,6 +130,19 @@ class Console:
         if self.stop.signal is not None:
             raise typer.Exit(128 + self.stop.signal)
 
+    @contextmanager
+    def reading(self) -> Iterator[Migration]:
+        """Connected and guarded."""
+        with self.guarded():
+            yield self.migration()
+
+    @contextmanager
+    def writing(self) -> Iterator[Migration]:
+        """The same, and what is about to be written to is named first."""
+        with self.reading() as migration:
+            self.name_target(migration)
+            yield migration
+
     def _fail(self, error: Exception, code: int) -> None:
         if self.stop.signal is not None:
             code = 128 + self.stop.signal

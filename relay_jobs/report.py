@@ -46,7 +46,7 @@ def _headline(found: Result, plan: Result, triggered_by: str) -> str:
 
 def _both_books(plan: Result, canary: Result) -> str:
     rows = [f"| keys | dry run of {_scope(plan)} | canary: {_scope(canary)} | |", "|---|---:|---:|---|"]
-    for name, meaning in OUTCOMES.items():
+    for name, meaning in (dict(OUTCOMES) | {"migrated": "would be copied; was copied whole"}).items():
         if name in canary:
             planned = plan.get("would_migrate" if name == "migrated" else name, 0)
             rows.append(f"| {name} | {planned:,} | {canary[name]:,} | {meaning} |")

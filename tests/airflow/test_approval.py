@@ -40,7 +40,7 @@ TIMED_OUT = {"error": "no answer", "error_type": "timeout"}
         "| Predicted memory for the second copy | 3.0 MiB |",
         "- workspace ghost has no legacy job",
         "| keys | dry run of all workspaces | canary: tiny, small | |",
-        "| migrated | 30,000 | 97 | copied whole |",
+        "| migrated | 30,000 | 97 | would be copied; was copied whole |",
         "| conflict | 0 | 2 |",
         "Ended at `max_keys`, before the end: canary.",
         "no_workspace 1,200, wrong_type 3",
