@@ -27,8 +27,8 @@ def parse(arguments: list[str]) -> tuple[str, World]:
     return given.what, World(scale=given.scale, pace=given.pace, rps=given.rps)
 
 
-def walk(env: Environment, report: Report) -> int:
-    """Take all steps; 0 if all was right."""
+def climbed(env: Environment, report: Report) -> Walk:
+    """Take the steps up to the backfill."""
     steps = Walk(env, report)
     steps.prepare()
     steps.record_legacy()
@@ -36,6 +36,12 @@ def walk(env: Environment, report: Report) -> int:
     steps.write_both()
     steps.verify()
     steps.read_new_first()
+    return steps
+
+
+def walk(env: Environment, report: Report) -> int:
+    """Take all steps; 0 if all was right."""
+    steps = climbed(env, report)
     steps.there_and_back()
     steps.backfill()
     steps.read_new_only()
@@ -50,13 +56,7 @@ def walk(env: Environment, report: Report) -> int:
 
 def stay_up(env: Environment, report: Report) -> int:
     """Take the steps up to the backfill and leave that to a person, until Ctrl-C."""
-    steps = Walk(env, report)
-    steps.prepare()
-    steps.record_legacy()
-    steps.deploy()
-    steps.write_both()
-    steps.verify()
-    steps.read_new_first()
+    climbed(env, report)
     env.screen.section("6", f"{DAG} is yours")
     env.airflow_api(DAG).close()
     env.screen.good(f"Airflow: {env.ports.url}/dags/{DAG}  user {USER}, password {PASSWORD}")

@@ -11,7 +11,7 @@ from relay_jobs.cli_options import URL, Json, Url, Workspaces
 from relay_jobs.console import Console, Exit, in_threads
 from relay_jobs.errors import UsageError
 from relay_jobs.migration import Migration, Summary
-from relay_jobs.narrate import Narrator, books_table, duration, sample_text, verdict_table
+from relay_jobs.narrate import Narrator, books_table, duration, named, sample_text, verdict_table
 from relay_jobs.progress import BatchReport, Phase, Verdict
 from relay_jobs.proving import RecordedVerification
 from relay_jobs.report import next_command
@@ -80,9 +80,10 @@ def _dry_run(console: Console, migration: Migration, terms: dict[str, Any]) -> N
 def _backfill(console: Console, migration: Migration, terms: dict[str, Any]) -> None:
     console.name_target(migration)
     opened = migration.open_pass(run=console.run, step="backfill", **terms)
-    scope = ", ".join(opened.workspaces) or "all workspaces"
     how = "an unfinished pass goes on" if opened.resumed else "a new pass begins"
-    console.say(f"{how}: {scope}, {opened.partitions} partition{'s' if opened.partitions > 1 else ''}")
+    console.say(
+        f"{how}: {named(opened.workspaces)}, {opened.partitions} partition{'s' if opened.partitions > 1 else ''}"
+    )
     if opened.note:
         console.warn(f"the pass starts over: {opened.note}")
     try:

@@ -8,7 +8,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from relay_jobs import keys
-from relay_jobs.control import control
 from relay_jobs.ladder import EVERYONE, Ladder
 from relay_jobs.metrics import DURATION_BOUNDS
 from relay_jobs.servers import bytes_client, identify, read_hash
@@ -57,12 +56,15 @@ class MigrationCollector(Collector):
         return family
 
     def _gauges(self) -> Iterator[Metric]:
-        held, now = control(self._client), status(self._client, self._settings, identify(self._client))
+        now = status(self._client, self._settings, identify(self._client))
+        held = now["control"]
         yield GaugeMetricFamily("relay_queue_depth", "Jobs waiting", value=now["queue_depth"])
         yield GaugeMetricFamily("relay_quarantined", "Legacy jobs that cannot be moved", value=now["quarantined"])
-        yield GaugeMetricFamily("relay_backfill_paused", "1 while running work is paused", value=int(held.paused))
-        yield GaugeMetricFamily("relay_backfill_rps_limit", "Keys a second, 0 without a limit", value=held.rps or 0)
-        yield GaugeMetricFamily("relay_backfill_running", "1 while a run holds the lease", value=int(bool(held.run)))
+        yield GaugeMetricFamily("relay_backfill_paused", "1 while running work is paused", value=int(held["paused"]))
+        yield GaugeMetricFamily("relay_backfill_rps_limit", "Keys a second, 0 without a limit", value=held["rps"] or 0)
+        yield GaugeMetricFamily(
+            "relay_backfill_running", "1 while a run holds the lease", value=int(bool(now["lease"]))
+        )
         progress = GaugeMetricFamily("relay_backfill_progress_ratio", "Visited part of the latest pass")
         if now["passes"]:
             progress.add_metric([], now["passes"][0]["fraction"])

@@ -1,7 +1,7 @@
 """From a task to the migration: Airflow's connection through the Redis provider's hook, and who the task is."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +132,3 @@ def run_params(context: "Context") -> dict[str, Any]:
     for name in {"batch", "partitions"} & set(params):
         params[name] = params[name] if params[name] == "auto" else int(params[name])
     return params
-
-
-def named(scope: Iterable[str]) -> str:
-    """A scope in words."""
-    return ", ".join(scope) or "all workspaces"

@@ -30,6 +30,11 @@ class Recorded:
         """The recorded stage of a workspace, or of all others (``*``)."""
         return self.stages.get(scope) or self.stages.get(EVERYONE)
 
+    @property
+    def all_legacy(self) -> bool:
+        """Whether something is recorded, and nothing above ``legacy``."""
+        return bool(self.stages) and all(stage is Stage.LEGACY for stage in self.stages.values())
+
     def lowest(self, workspaces: Sequence[str]) -> Stage | None:
         """The lowest recorded stage in a scope (empty for all others), ``None`` where nothing is recorded."""
         stages = [stage for stage in (self.of(workspace) for workspace in workspaces or (EVERYONE,)) if stage]

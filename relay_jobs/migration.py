@@ -8,7 +8,7 @@ from relay_jobs import backfill, runs
 from relay_jobs.errors import NothingRecorded, PassVoid, Refused
 from relay_jobs.jobs import parse_job_id
 from relay_jobs.keys import scope_name
-from relay_jobs.ladder import EVERYONE, Recorded
+from relay_jobs.ladder import EVERYONE
 from relay_jobs.preflight import survey
 from relay_jobs.progress import BatchReport, Books, Phase
 from relay_jobs.proving import RecordedVerification
@@ -220,7 +220,7 @@ class Migration(Steering):
         recorded = self.ladder.recorded()
         if repair:
             self._refuse_unwritten(scope, "repair")
-        elif not scope and _all_legacy(recorded):
+        elif not scope and recorded.all_legacy:
             what = "every workspace is in stage legacy, where there is nothing to compare"
             raise Refused(what, ["relay-jobs stage set dual_write"])
         return RecordedVerification(
@@ -237,7 +237,7 @@ class Migration(Steering):
     def _refuse_legacy(self, scope: Sequence[str]) -> None:
         recorded = self.ladder.recorded()
         left = [workspace for workspace in scope if recorded.of(workspace) is Stage.LEGACY]
-        if left or (not scope and _all_legacy(recorded)):
+        if left or (not scope and recorded.all_legacy):
             names = ", ".join(left) or "every workspace"
             reason = "a copy made now would go stale unseen: 'relay-jobs stage set dual_write' first"
             raise Refused(f"{names}: in stage legacy, where only the legacy schema is written", [reason])
@@ -255,7 +255,3 @@ class Migration(Steering):
             "stage": str(self.ladder.recorded().of(EVERYONE) or ""),
         }
         return record, found.now - started
-
-
-def _all_legacy(recorded: Recorded) -> bool:
-    return bool(recorded.stages) and all(stage is Stage.LEGACY for stage in recorded.stages.values())

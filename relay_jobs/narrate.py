@@ -1,7 +1,7 @@
 """Reports as a person reads them: lines for a terminal or a task's log, tables for a form. Pure: no clock, no log."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from relay_jobs.progress import BatchReport, Books, Phase, Sample
@@ -151,6 +151,11 @@ class Narrator:
                 yield Line(sample_text(sample), warning=True)
             elif self._shown[sample.finding] == _SAMPLES_SHOWN + 1:
                 yield Line(f"{sample.finding}: more of them; here they are only counted", warning=True)
+
+
+def named(scope: Iterable[str]) -> str:
+    """A scope in words."""
+    return ", ".join(scope) or "all workspaces"
 
 
 def sample_text(sample: Sample) -> str:

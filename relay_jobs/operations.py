@@ -11,7 +11,6 @@ from relay_jobs.following import Mirror, follow, point_out, section, tell, told
 from relay_jobs.hook import (
     holding_lease,
     migration,
-    named,
     owner,
     refuse_unknown,
     run_id,
@@ -19,7 +18,7 @@ from relay_jobs.hook import (
     triggered_by,
 )
 from relay_jobs.migration import Migration
-from relay_jobs.narrate import Line, Narrator, books_table, duration, verdict_table
+from relay_jobs.narrate import Line, Narrator, books_table, duration, named, verdict_table
 from relay_jobs.progress import Phase, Verdict
 from relay_jobs.report import next_command, run_report
 from relay_jobs.runs import Pass

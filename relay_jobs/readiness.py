@@ -157,7 +157,7 @@ def _unrecorded(plan: Plan, recorded: Recorded) -> Iterator[str]:
         yield "no stage is recorded: 'relay-jobs stage set legacy', then 'relay-jobs stage set dual_write'"
         return
     legacy = sorted({name for name in scope if recorded.of(name) is Stage.LEGACY})
-    if not plan.workspaces and all(stage is Stage.LEGACY for stage in recorded.stages.values()):
+    if not plan.workspaces and recorded.all_legacy:
         legacy = ["every workspace"]
     if legacy:
         yield f"in stage legacy nothing may be copied: {', '.join(legacy)}: 'relay-jobs stage set dual_write'"

@@ -4,7 +4,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from relay_jobs.narrate import FINDINGS, OUTCOMES, books_table, counted, duration, markdown_table, size, verdict_table
+from relay_jobs.narrate import (
+    FINDINGS,
+    OUTCOMES,
+    books_table,
+    counted,
+    duration,
+    markdown_table,
+    named,
+    size,
+    verdict_table,
+)
 from relay_jobs.stages import Stage
 
 Result = Mapping[str, Any]
@@ -45,7 +55,8 @@ def _headline(found: Result, plan: Result, triggered_by: str) -> str:
 
 
 def _both_books(plan: Result, canary: Result) -> str:
-    rows = [f"| keys | dry run of {_scope(plan)} | canary: {_scope(canary)} | |", "|---|---:|---:|---|"]
+    scopes = (named(plan["workspaces"]), named(canary["workspaces"]))
+    rows = ["| keys | dry run of {} | canary: {} | |".format(*scopes), "|---|---:|---:|---|"]
     for name, meaning in (dict(OUTCOMES) | {"migrated": "would be copied; was copied whole"}).items():
         if name in canary:
             planned = plan.get("would_migrate" if name == "migrated" else name, 0)
@@ -56,10 +67,6 @@ def _both_books(plan: Result, canary: Result) -> str:
 def _limits(plan: Result, canary: Result) -> str:
     ended = [name for name, books in (("dry run", plan), ("canary", canary)) if not books["complete"]]
     return f"Ended at `max_keys`, before the end: {' and '.join(ended)}." if ended else ""
-
-
-def _scope(result: Result) -> str:
-    return ", ".join(result["workspaces"]) or "all workspaces"
 
 
 def _invalid(found: Result) -> str:

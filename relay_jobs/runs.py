@@ -23,6 +23,7 @@ _RELEASE = Script("release_lease")
 
 Answer = TypeVar("Answer")
 
+_DATABASE = "the lease of this database"
 _BOUNDS = ",".join(map(str, DURATION_BOUNDS))
 _OUTCOMES = frozenset(field.name for field in fields(Books))
 
@@ -135,8 +136,7 @@ def join(
     )
     reply = _JOIN(client, where, *args)
     if reply[0] == b"held":
-        what = "the lease of this database" if reply[1] == b"run" else f"partition {partition}"
-        raise LeaseHeld(what, decode_id(reply[2]), max(0, int(reply[3])) / 1000)
+        raise _held(_DATABASE if reply[1] == b"run" else f"partition {partition}", *reply[2:])
     found, reason, bits, generation, token, cursor = (part.decode() for part in reply[1:])
     return Joined(found, reason, int(bits), generation, token, cursor)
 
@@ -167,7 +167,11 @@ def take_lease(client: "redis.Redis", run: str, lease_seconds: float) -> None:
     """
     reply = _TAKE(client, (keys.LEASE,), run, round(lease_seconds * 1000))
     if reply[0] == b"held":
-        raise LeaseHeld("the lease of this database", decode_id(reply[1]), max(0, int(reply[2])) / 1000)
+        raise _held(_DATABASE, *reply[1:])
+
+
+def _held(what: str, holder: bytes, milliseconds: int) -> LeaseHeld:
+    return LeaseHeld(what, decode_id(holder), max(0, milliseconds) / 1000)
 
 
 def release(client: "redis.Redis", holder: str, lease: bytes = keys.LEASE) -> None:
