@@ -1,0 +1,1 @@
+"""The tests of the chaos program: its judgement in memory, and one short run."""
