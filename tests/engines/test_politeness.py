@@ -1,0 +1,473 @@
+"""A default walk gives way: it is sized by time, takes turns, and hibernates where the server is at its limit."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import redis
+
+from relay_jobs import Settings, Stage, backfill, keys
+from relay_jobs.migration import Migration
+from relay_jobs.pace import KEYS_FIRST, Pace
+from relay_jobs.progress import BatchReport, Books, Phase, Verdict
+from relay_jobs.runs import Pass
+from relay_jobs.stepping import LOOK_SECONDS
+from tests.engines.world import Rests, World, copies, equal, fill, total
+from tests.servers import Server
+from tests.store.records import put_legacy, put_scoped, set_stage
+
+MEMORY = "of maxmemory (slower from 85%, not at all from 95%)"
+
+
+class Hook:
+    """A ``sleep`` that does something instead, each time."""
+
+    def __init__(self, act: Callable[[], object] = lambda: None) -> None:
+        self.act, self.rests = act, Rests()
+
+    def __call__(self, seconds: float) -> None:
+        """Instead of resting."""
+        self.rests(seconds)
+        self.act()
+
+
+class Polite(World):
+    """The verbs as an operator has them who says nothing of the pace."""
+
+    def open(self, run: str = "run-1", step: str = "full", **options: Any) -> Pass:
+        """A pass, opened by default."""
+        return super().open(run, step, **{"full_speed": False, **options})
+
+    def dry_run(self, **options: Any) -> Books:
+        """What a pass would do."""
+        return super().dry_run(**{"full_speed": False, **options})
+
+    def verify(self, *workspaces: str, repair: bool = False, run: str = "mender") -> Verdict:
+        """A whole verification."""
+        checking = self.migration.verify(workspaces=workspaces, repair=repair, run=run)
+        for _ in checking:
+            pass
+        return checking.verdict
+
+
+@pytest.fixture
+def world(client: redis.Redis, rests: Rests) -> Iterator[World]:
+    """A server in stage ``dual_write``."""
+    set_stage(client, Stage.DUAL_WRITE)
+    client.hset(keys.STAGES, "*epoch", 1)
+    world = Polite(client, rests)
+    yield world
+    world.end()
+
+
+@pytest.fixture
+def memory(client: redis.Redis) -> Iterator[Callable[[float], object]]:
+    """Makes so much of ``maxmemory`` used, by setting it; none is set again after the test."""
+
+    def fill_up(used: float) -> object:
+        return client.config_set("maxmemory", int(client.info("memory")["used_memory"] / used))
+
+    yield fill_up
+    client.config_set("maxmemory", 0)
+
+
+def roomy(memory: Callable[[float], object]) -> object:
+    """A tenth is used."""
+    return memory(0.1)
+
+
+def large(client: redis.Redis, count: int, fields: int = 10_000) -> list[str]:
+    """Legacy jobs with so many fields each; their ids."""
+    names = [f"large-{number}" for number in range(count)]
+    for name in names:
+        put_legacy(client, name, **{f"field-{number}": "x" * 90 for number in range(fields)})
+    return names
+
+
+def turn(client: redis.Redis, seconds: float) -> None:
+    """The next step of any walk is not before then."""
+    now, micros = client.time()
+    client.hset(keys.BUCKET, "turn", int(now * 1_000_000 + micros + seconds * 1_000_000))
+
+
+def slow_walk(world: World, opened: Pass, number: int, sleep: Callable[[float], None]) -> Iterator[BatchReport]:
+    """A walk with a thousandth of the server's time: its turns are seconds long."""
+    settings = Settings()
+    walker = backfill.Walk(
+        world.client,
+        opened,
+        flag_stage=settings.flag_stage,
+        lease_seconds=settings.lease_seconds,
+        pace=lambda: Pace(1, batch=5, share=0.0001),
+        sleep=sleep,
+    )
+    return walker.partition(number, f"owner-{number}")
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_default_walk_copies_everything_exactly_once(world: World, partitions: int) -> None:
+    """Whatever sizes its steps have; the books balance, and a second one finds all of it copied."""
+    names = fill(world.client, 3_000)
+    found = world.backfill(partitions=partitions)
+    # The last step of a partition may look into the next one.
+    assert found.books == Books(scanned=3_000 + found.books.exists, migrated=3_000, exists=found.books.exists)
+    assert found.books.exists == 0 or partitions > 1
+    assert found.complete
+    assert len(copies(world.client)) == 3_000
+    assert all(equal(world.client, name) for name in names[::100])
+    again = world.backfill("run-2", partitions=partitions).books
+    assert again == Books(scanned=again.exists, exists=again.exists)
+    assert again.exists >= 3_000
+
+
+def test_a_default_walk_begins_with_small_steps(world: World) -> None:
+    """Before it knows how long a job takes, a tenant waits for a few of them only."""
+    fill(world.client, 2_000)
+    assert next(world.walk(world.open())).counts.scanned <= 2 * KEYS_FIRST
+
+
+def test_a_walk_hibernates_at_the_critical_limit_and_says_so(
+    client: redis.Redis, world: World, memory: Callable[[float], object]
+) -> None:
+    """Nothing is written meanwhile; when there is room again it goes on, and nothing is lost."""
+    fill(client, 2_000)
+    memory(0.97)
+    sleep = Hook()
+    world = Polite(client, sleep)
+    walk = world.walk(world.open())
+    first = next(walk)
+    assert first.phase is Phase.BATCH
+    done = copies(client)
+    sleep.rests.clear()
+    for _ in range(5):
+        report = next(walk)
+        assert (report.phase, report.counts) == (Phase.HIBERNATING, Books())
+        assert report.reason.startswith("memory, 9")
+        assert report.reason.endswith(MEMORY)
+    assert sleep.rests[1:] == [LOOK_SECONDS] * 4
+    assert copies(client) == done
+    roomy(memory)
+    reports = [first, *walk]
+    assert reports[-1].phase is Phase.DONE
+    assert total(reports) == Books(scanned=2_000, migrated=2_000)
+    assert len(copies(client)) == 2_000
+
+
+@pytest.mark.parametrize("used", [0.97, 1.05])
+def test_a_hibernating_walk_stays_the_holder(
+    client: redis.Redis, world: World, memory: Callable[[float], object], used: float
+) -> None:
+    """However long it takes, and with no memory left at all: neither the run's lease nor the partition's runs out."""
+    fill(client, 2_000)
+    memory(0.97)
+    leases = (keys.LEASE, keys.partition_lease("all", 0))
+
+    def time_passes() -> None:
+        for lease in leases:
+            client.pexpire(lease, 2_000)
+
+    world = Polite(client, Hook(time_passes))
+    walk = world.walk(world.open())
+    next(walk)
+    assert next(walk).phase is Phase.HIBERNATING
+    memory(used)
+    for _ in range(5):
+        assert next(walk).phase is Phase.HIBERNATING
+        assert min(client.pttl(lease) for lease in leases) > 20_000
+        assert world.holder() == b"run-1"
+    roomy(memory)
+    assert list(walk)[-1].phase is Phase.DONE
+    assert len(copies(client)) == 2_000
+
+
+def test_a_hibernating_walk_can_be_paused(client: redis.Redis, world: World, memory: Callable[[float], object]) -> None:
+    """And says then that it is paused; when it is resumed it still hibernates."""
+    fill(client, 500)
+    memory(0.97)
+    walk = world.walk(world.open())
+    assert [next(walk).phase for _ in range(2)] == [Phase.BATCH, Phase.HIBERNATING]
+    world.migration.pause("night")
+    assert next(walk).phase is Phase.PAUSED
+    world.migration.resume()
+    assert next(walk).phase is Phase.HIBERNATING
+
+
+def test_status_says_what_holds_a_run(client: redis.Redis, world: World, memory: Callable[[float], object]) -> None:
+    """While it is slowed down, and while it hibernates."""
+    fill(client, 2_000)
+    world = Polite(client, Rests(), latency_budget_ms=1_000)
+    walk = world.walk(world.open())
+    next(walk)
+    assert world.migration.status()["throttle"] == "no rate limit; it gives way to the tenants"
+    walk.close()
+    memory(0.97)
+    walk = world.walk(world.open())
+    next(walk)
+    next(walk)
+    assert next(walk).phase is Phase.HIBERNATING
+    assert world.migration.status()["throttle"].endswith(MEMORY)
+    roomy(memory)
+    list(walk)
+    assert MEMORY not in world.migration.status()["throttle"]
+
+
+def test_a_walk_says_what_slows_it_down(client: redis.Redis, world: World, memory: Callable[[float], object]) -> None:
+    """Between the soft and the critical limit it goes on, slower, and each of its reports has the reason."""
+    fill(client, 300)
+    world = Polite(client, Rests(), latency_budget_ms=1_000)
+    memory(0.91)
+    reports = list(world.walk(world.open()))
+    assert {report.phase for report in reports} == {Phase.BATCH, Phase.DONE}
+    assert reports[-1].reason.endswith(MEMORY)
+    assert world.migration.status()["throttle"].endswith(MEMORY)
+
+
+@pytest.mark.parametrize("verb", ["dry run", "verification"])
+def test_reading_walks_hibernate_too(
+    client: redis.Redis, world: World, memory: Callable[[float], object], verb: str
+) -> None:
+    """They read only, but a server at its limit has no time for them; nothing is left out."""
+    for name in fill(client, 1_000):
+        put_scoped(client, name)
+    memory(0.97)
+    sleep = Hook()
+    world = Polite(client, sleep)
+    held = 0
+    if verb == "dry run":
+        books = Books()
+        for report in world.migration.dry_run():
+            books += report.counts
+            if report.phase is Phase.HIBERNATING:
+                assert (report.counts, report.reason.endswith(MEMORY)) == (Books(), True)
+                held += 1
+                if held == 3:
+                    roomy(memory)
+        assert books == Books(scanned=1_000, exists=1_000)
+    else:
+        checking, before = world.migration.verify(), -1
+        for step in checking:
+            held += step.held_by.endswith(MEMORY) and step.checked == before
+            before = step.checked
+            if held == 3:
+                roomy(memory)
+        assert (checking.verdict.equal, checking.verdict.missing) == (1_000, 0)
+    assert held >= 3
+    assert sleep.rests.count(LOOK_SECONDS) >= 3
+
+
+def test_a_preflight_hibernates_too(client: redis.Redis, world: World, memory: Callable[[float], object]) -> None:
+    """It looks at every key as well."""
+    fill(client, 500)
+    memory(0.97)
+
+    def time_passes() -> None:
+        if sleep.rests.count(LOOK_SECONDS) == 3:
+            roomy(memory)
+
+    sleep = Hook(time_passes)
+    assert Polite(client, sleep).migration.preflight(mode="dry_run").survey.legacy == {"acme": 500}
+    assert sleep.rests.count(LOOK_SECONDS) >= 3
+
+
+def test_a_repair_that_hibernates_stays_the_holder(
+    client: redis.Redis, world: World, memory: Callable[[float], object]
+) -> None:
+    """Its lease is renewed with every look, with no memory left at all too, and it mends what it finds afterwards."""
+    fill(client, 300)
+    memory(0.97)
+    left: list[int] = []
+
+    def time_passes() -> None:
+        left.append(client.pttl(keys.LEASE))
+        client.pexpire(keys.LEASE, 2_000)
+
+    checking, held = Polite(client, Hook(time_passes)).migration.verify(repair=True, run="mender"), 0
+    for step in checking:
+        held += step.held_by.endswith(MEMORY)
+        if held == 3:
+            memory(1.05)
+        elif held == 6:
+            roomy(memory)
+    assert len(left) >= 5
+    assert min(left) > 20_000
+    assert (checking.verdict.equal, checking.verdict.repaired) == (300, 300)
+
+
+def test_a_step_of_large_jobs_ends_when_its_time_is_over(world: World) -> None:
+    """One or few of them instead of a whole batch: what was scanned is examined by the steps that follow."""
+    names = large(world.client, 24)
+    opened = world.open()
+    reports = list(world.walk(opened))
+    sizes = [report.counts.scanned for report in reports]
+    assert max(sizes) <= 6, sizes
+    assert total(reports) == Books(scanned=24, migrated=24)
+    assert all(equal(world.client, name) for name in names)
+
+
+def test_what_a_step_had_no_time_for_is_on_record(world: World) -> None:
+    """Another process goes on with exactly these keys."""
+    names = large(world.client, 12)
+    opened = world.open()
+    walk = world.walk(opened)
+    first = next(walk)
+    assert first.counts.scanned < 12
+    pending = world.client.lrange(keys.pending("all", 0), 0, -1)
+    assert int(world.checkpoint()[b"pending:0"]) == len(pending) > 0
+    walk.close()
+    rest = list(world.walk(opened, owner="another"))
+    assert rest[0].phase is Phase.RESUMED
+    assert total([first, *rest]) == Books(scanned=12, migrated=12)
+    assert copies(world.client) == {name.encode() for name in names}
+    assert not world.client.exists(keys.pending("all", 0))
+
+
+def test_a_batch_set_by_hand_is_examined_to_its_end(world: World) -> None:
+    """Whoever names a size has it."""
+    large(world.client, 12, fields=2_000)
+    reports = list(world.walk(world.open(batch=50)))
+    assert max(report.counts.scanned for report in reports) == 12
+
+
+@pytest.mark.parametrize("names", [{}, {"latency_budget_ms": 0.001}])
+def test_a_dry_run_of_large_jobs_examines_each_once(client: redis.Redis, world: World, names: dict[str, Any]) -> None:
+    """What a step leaves comes first in the next one."""
+    large(client, 24)
+    fill(client, 300)
+    assert Polite(client, Rests(), **names).dry_run() == Books(scanned=324, migrated=324)
+
+
+def steps_of(checking: Any) -> list[int]:
+    """Jobs that each step of a verification has compared."""
+    seen = [0] + [step.checked for step in checking]
+    return [after - before for before, after in pairwise(seen)]
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_verification_of_large_jobs_ends_its_steps_in_time(client: redis.Redis, world: World, repair: bool) -> None:
+    """What was scanned and not compared comes first in the next step: no job is skipped, none is compared twice."""
+    for name in large(client, 24):
+        client.copy(f"ai:jobs:{name}", f"ai:job:acme:{name}")
+    if not repair:
+        world.backfill()
+    checking = world.migration.verify(repair=repair, run="mender")
+    sizes = steps_of(checking)
+    assert (checking.verdict.equal, sum(sizes)) == (24, 24)
+    # Redis 7.0 has no clock that runs while a script does, except a lease.
+    if repair or "valkey_version" in client.info("server"):
+        assert max(sizes) <= 8, sizes
+
+
+@pytest.mark.parametrize("budget", [0.001, 1, 50])
+def test_a_verification_compares_every_job_once_whatever_its_budget(
+    client: redis.Redis, world: World, budget: float
+) -> None:
+    """Also where each step ends after its first job."""
+    world = Polite(client, Rests(), latency_budget_ms=budget)
+    for name in fill(client, 700):
+        put_scoped(client, name)
+    world.backfill()
+    client.delete("ai:job:acme:job-00003", "ai:job:acme:job-00500", "ai:jobs:job-00600")
+    client.hset("ai:jobs:job-00007", "status", "failed")
+    client.set("ai:jobs:broken", "x")
+    found = world.verify()
+    assert found.as_dict() | {"duration_seconds": 0} == found.as_dict() | {
+        "equal": 696,
+        "missing": 2,
+        "different": 1,
+        "extra": 1,
+        "quarantined": 1,
+        "duration_seconds": 0,
+    }
+
+
+def test_a_walk_waits_for_its_turn(client: redis.Redis, world: World) -> None:
+    """Of all polite walks one step at a time: before the turn nothing is examined, whoever asks."""
+    fill(client, 500)
+    before: list[int] = []
+    sleep = Hook()
+
+    def come_round() -> None:
+        # A rest for the pace itself may come first.
+        if sleep.rests[-1] > 2:
+            before.append(len(copies(client)))
+            client.hdel(keys.BUCKET, "turn")
+
+    sleep.act = come_round
+    walk = Polite(client, sleep).walk(world.open())
+    done = next(walk).counts.migrated
+    turn(client, 8)
+    assert next(walk).phase is Phase.BATCH
+    assert before == [done]
+    # Not all at the same moment: up to twice as long.
+    assert 7 < sleep.rests[-1] <= 16
+
+
+def test_two_walks_never_step_in_the_same_turn(client: redis.Redis, world: World) -> None:
+    """A step leaves behind when the next one may begin, and the other walk keeps to it."""
+    fill(client, 500)
+    opened = world.open(partitions=2)
+    first = slow_walk(world, opened, 0, Hook())
+    # Its first step does not know yet what a step takes.
+    reports = [next(first), next(first)]
+    assert all(report.phase is Phase.BATCH for report in reports)
+    done, seen = len(copies(client)), []
+
+    def come_round() -> None:
+        seen.append(len(copies(client)))
+        client.hdel(keys.BUCKET, "turn")
+
+    second = slow_walk(world, opened, 1, Hook(come_round))
+    assert next(second).phase is Phase.BATCH
+    assert seen == [done]
+
+
+def test_full_speed_waits_for_no_turn(client: redis.Redis, world: World, rests: Rests) -> None:
+    """It gives way to nobody, and leaves no turn behind."""
+    fill(client, 100)
+    turn(client, 8)
+    before = client.hget(keys.BUCKET, "turn")
+    assert total(world.walk(world.open(full_speed=True))).migrated == 100
+    assert rests == []
+    assert client.hget(keys.BUCKET, "turn") == before
+
+
+def test_a_turn_that_a_clock_has_left_in_the_future_does_not_stop_a_walk(
+    client: redis.Redis, world: World, rests: Rests
+) -> None:
+    """After a jump of the server's clock the turns begin anew."""
+    fill(client, 100)
+    turn(client, 3_600)
+    assert next(world.walk(world.open())).phase is Phase.BATCH
+    assert rests == []
+
+
+def test_the_latency_budget_is_read_from_the_environment(client: redis.Redis, world: World) -> None:
+    """Small steps for a small one, larger steps for a larger one."""
+    fill(client, 400)
+    steps = {}
+    for text in ("0.001", "1000"):
+        settings = Settings.from_env({"RELAY_JOBS_LATENCY_BUDGET_MS": text})
+        migration = Migration(client, settings, who="ada", sleep=Rests())
+        books = [report.counts.scanned for report in migration.dry_run()]
+        assert sum(books) == 400
+        steps[text] = len(books)
+    assert steps["0.001"] > 150 > 40 > steps["1000"]
+
+
+class Mute(redis.Redis):
+    """A server that says nothing of its load."""
+
+    def info(self, section: str | None = None, *args: str, **options: Any) -> dict[str, Any]:
+        """Only what it is."""
+        return {} if section == "cpu" else super().info(section, *args, **options)
+
+
+def test_a_server_that_says_nothing_of_its_load_stops_nobody(real_server: Server, world: World) -> None:
+    """What is not known is not held against it."""
+    with Mute(host="127.0.0.1", port=real_server.port) as mute:
+        fill(mute, 400)
+        silent = Polite(mute, Rests())
+        assert silent.backfill().books == Books(scanned=400, migrated=400)
+        assert silent.dry_run() == Books(scanned=400, exists=400)
+        assert silent.verify().equal == 400

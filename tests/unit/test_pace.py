@@ -1,0 +1,309 @@
+"""The pace of a walk: sized by the server's time, slowed down by what tenants feel and by what the server says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_jobs.pace import (
+    BUSY,
+    FLOOR,
+    GROWTH,
+    KEYS_FIRST,
+    KEYS_FULL_SPEED,
+    KEYS_MOST,
+    OVERRUN,
+    REST_MOST,
+    WINDOW,
+    Load,
+    Pace,
+)
+
+BUDGET = 0.001
+# What a step may take of it.
+STEP = BUDGET * 0.6
+CALM = Load(busy=0.0, memory=0.5, replica_seconds=0.0)
+
+
+def steps(pace: Pace, number: int, *, used: float = STEP, waited: float = 0.0) -> Pace:
+    """So many steps alike."""
+    for _ in range(number):
+        pace.stepped(used, waited)
+    return pace
+
+
+def looked(load: Load, pace: Pace | None = None) -> Pace:
+    """A pace that has just had this look, a second after the one before."""
+    pace = pace or Pace(BUDGET)
+    pace.looked(load, 1.0)
+    return pace
+
+
+def felt(delay: float) -> Pace:
+    """A pace whose steps waited for nothing at first, then so long."""
+    pace = steps(Pace(BUDGET), WINDOW)
+    return steps(pace, WINDOW, waited=delay)
+
+
+def test_a_step_grows_by_half_at_most_in_ten_steps() -> None:
+    """However short the steps were; the first size is kept until ten of them are known."""
+    pace = Pace(BUDGET)
+    assert steps(pace, WINDOW - 1, used=1e-6).keys == KEYS_FIRST
+    assert steps(pace, 1, used=1e-6).keys == round(KEYS_FIRST * GROWTH)
+
+
+def test_a_size_that_fits_its_time_is_kept() -> None:
+    """Steps that take what they may are neither grown nor shrunk."""
+    assert steps(Pace(BUDGET), 20 * WINDOW).keys == KEYS_FIRST
+
+
+def test_a_step_that_is_too_long_shrinks() -> None:
+    """Twice the time: at once by a third, the most that ten steps take away."""
+    assert steps(Pace(BUDGET), WINDOW, used=2 * STEP).keys == round(KEYS_FIRST / GROWTH)
+    assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == 1
+
+
+def test_a_step_never_outgrows_the_most() -> None:
+    """An idle server with small jobs."""
+    assert steps(Pace(BUDGET), 100 * WINDOW, used=1e-9).keys == KEYS_MOST
+
+
+def test_the_ninth_of_ten_steps_counts() -> None:
+    """One step in ten may be an accident; two are not."""
+    pace = steps(Pace(BUDGET), WINDOW - 1, used=STEP / 2)
+    assert steps(pace, 1, used=OVERRUN * STEP).keys > KEYS_FIRST
+    pace = steps(Pace(BUDGET), WINDOW - 2, used=STEP / 2)
+    assert steps(pace, 2, used=OVERRUN * STEP).keys < KEYS_FIRST
+
+
+def test_a_fivefold_overrun_cuts_to_a_tenth_at_once() -> None:
+    """Not after ten steps: large jobs come in a row."""
+    pace = steps(Pace(BUDGET), 100 * WINDOW, used=1e-9)
+    assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 10
+    assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 100
+
+
+def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
+    """Up to fivefold, ten of them decide."""
+    assert steps(Pace(BUDGET), 1, used=OVERRUN * STEP).keys == KEYS_FIRST
+
+
+def test_after_a_cut_the_size_grows_again() -> None:
+    """Once the large jobs are behind it."""
+    pace = steps(Pace(BUDGET), 1, used=1.0)
+    assert pace.keys == 1
+    assert steps(pace, 100 * WINDOW, used=STEP / 2).keys > KEYS_FIRST
+
+
+def test_a_felt_delay_halves_the_share() -> None:
+    """Commands that wait longer than the budget, in ten steps; and it says so."""
+    pace = felt(1.5 * BUDGET)
+    assert pace.share == pytest.approx(BUSY / 2)
+    assert pace.held_by == "what the tenants feel: commands wait 1.5 ms"
+
+
+def test_a_delay_of_five_budgets_cuts_the_share_to_a_tenth_at_once() -> None:
+    """One step is enough."""
+    pace = steps(Pace(BUDGET), WINDOW)
+    assert steps(pace, 1, waited=5.5 * BUDGET).share == pytest.approx(BUSY / 10)
+
+
+def test_a_delay_within_the_budget_leaves_the_share() -> None:
+    """Between half of it and all of it nothing changes."""
+    pace = felt(0.7 * BUDGET)
+    assert (pace.share, pace.held_by) == (BUSY, "")
+
+
+def test_the_way_to_the_server_is_no_delay() -> None:
+    """A connection with 20 ms there and back is not a server under load."""
+    pace = steps(Pace(BUDGET), 50 * WINDOW, waited=0.020)
+    assert (pace.share, pace.held_by) == (BUSY, "")
+
+
+def test_a_way_that_has_become_longer_is_learned() -> None:
+    """After a move to another network it is not slowed down for good."""
+    pace = steps(Pace(BUDGET), WINDOW, waited=0.010)
+    steps(pace, WINDOW, waited=0.012)
+    assert pace.share < BUSY
+    steps(pace, 400, waited=0.012)
+    assert (pace.share, pace.held_by) == (BUSY, "")
+
+
+@pytest.mark.parametrize(("used", "waited"), [(3600.0, -3600.0), (-3600.0, 3600.0)])
+def test_a_clock_that_was_set_during_a_step_has_measured_nothing(used: float, waited: float) -> None:
+    """The server's clock jumped an hour, either way: neither the size nor the share is of it, then or later."""
+    pace = steps(steps(Pace(BUDGET), 3), 1, used=used, waited=waited)
+    steps(pace, 50 * WINDOW, waited=0.0003)
+    assert (pace.keys, pace.share, pace.held_by) == (KEYS_FIRST, BUSY, "")
+    assert pace.spacing == pytest.approx(STEP / BUSY)
+
+
+def test_the_share_recovers_by_half_in_ten_steps() -> None:
+    """When nothing is felt any more; the reason goes when all is given back."""
+    pace = felt(1.5 * BUDGET)
+    assert steps(pace, WINDOW).share == pytest.approx(BUSY / 2 * GROWTH)
+    assert pace.held_by
+    assert steps(pace, WINDOW).share == BUSY
+    assert pace.held_by == ""
+
+
+def test_the_share_never_falls_below_the_floor() -> None:
+    """However much is felt, a walk still moves."""
+    assert felt(100 * BUDGET).share == FLOOR
+
+
+def test_steps_are_spaced_by_the_share() -> None:
+    """From the beginning of one to that of the next; nothing is known before the first."""
+    assert Pace(BUDGET).spacing == 0.0
+    assert steps(Pace(BUDGET), 3).spacing == pytest.approx(STEP / BUSY)
+    assert felt(100 * BUDGET).spacing == pytest.approx(STEP / FLOOR)
+
+
+def test_a_batch_set_by_hand_is_not_resized_and_not_cut_short() -> None:
+    """It is still spaced, and still gives way."""
+    pace = Pace(BUDGET, batch=300)
+    steps(pace, 3 * WINDOW, used=20 * STEP)
+    assert (pace.keys, pace.longest) == (300, None)
+    assert pace.spacing >= 2 * STEP / BUSY
+    assert looked(Load(memory=0.99), pace).hibernating
+
+
+def test_a_step_of_its_own_size_ends_before_its_budget_does() -> None:
+    """A tenant's command that comes in at its beginning waits for less than the budget."""
+    longest = Pace(BUDGET).longest
+    assert longest is not None
+    assert STEP < longest < BUDGET
+
+
+def test_full_speed_gives_way_to_nobody() -> None:
+    """No rests, no hibernation, large steps."""
+    pace = Pace(None)
+    steps(pace, 3 * WINDOW, used=1.0, waited=1.0)
+    looked(Load(busy=1.0, memory=1.0, replica_seconds=99.0, blocked=9_999), pace)
+    assert not pace.polite
+    assert (pace.keys, pace.spacing, pace.longest) == (KEYS_FULL_SPEED, 0.0, None)
+    assert (pace.hibernating, pace.held_by) == (False, "")
+    assert Pace(None, batch=7).keys == 7
+
+
+def test_memory_slows_down_from_85_per_cent_and_stops_at_95() -> None:
+    """Slower the nearer it is; the words say how far it is."""
+    shares = [looked(Load(memory=used)).share for used in (0.5, 0.85, 0.88, 0.92, 0.949)]
+    assert shares[:2] == [BUSY, BUSY]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[2] > shares[3] > shares[4] >= FLOOR
+    soft, critical = looked(Load(memory=0.90)), looked(Load(memory=0.96))
+    assert not soft.hibernating
+    assert critical.hibernating
+    assert soft.held_by == "memory, 90% of maxmemory (slower from 85%, not at all from 95%)"
+    assert critical.held_by == "memory, 96% of maxmemory (slower from 85%, not at all from 95%)"
+
+
+def test_what_hibernates_goes_on_when_half_of_the_way_back_is_made() -> None:
+    """It does not go to sleep and wake with every key that is written."""
+    pace = looked(Load(memory=0.96))
+    assert looked(Load(memory=0.94), pace).hibernating
+    assert not looked(Load(memory=0.89), pace).hibernating
+    assert not looked(Load(memory=0.94), pace).hibernating
+    assert looked(Load(memory=0.95), pace).hibernating
+
+
+def test_a_replica_slows_down_from_two_seconds_and_stops_at_ten() -> None:
+    """With its own words."""
+    assert looked(Load(replica_seconds=2.0)).share == BUSY
+    slow = looked(Load(replica_seconds=6.0))
+    assert slow.share == pytest.approx(BUSY / 2)
+    assert slow.held_by == "a replica, 6 s behind (slower from 2 s, not at all from 10 s)"
+    assert looked(Load(replica_seconds=10.0)).hibernating
+
+
+def test_a_crowd_of_blocked_clients_slows_down_but_never_stops() -> None:
+    """Workers that wait for a job are usual, and say nothing."""
+    usual = looked(Load(blocked=500, blocked_usually=500))
+    assert (usual.share, usual.held_by) == (BUSY, "")
+    crowd = looked(Load(blocked=1_060, blocked_usually=500))
+    assert crowd.share == pytest.approx(BUSY / 2)
+    assert crowd.held_by == "blocked clients, 1,060 where 500 are usual"
+    jam = looked(Load(blocked=99_999, blocked_usually=1))
+    assert (jam.share, jam.hibernating) == (FLOOR, False)
+
+
+def test_other_work_of_the_server_is_left_its_room() -> None:
+    """What is left is the walk's; its own work is not counted as others'."""
+    assert looked(Load(busy=0.3)).share == pytest.approx(BUSY - 0.3)
+    assert looked(Load(busy=1.0)).share == FLOOR
+    busy = looked(Load(busy=0.6))
+    assert busy.held_by == "the server's other work, 60% of its time"
+    alone = steps(Pace(BUDGET), 1_000, used=STEP)
+    assert looked(Load(busy=0.6), alone).share == pytest.approx(BUSY)
+
+
+def test_a_look_gives_back_what_a_look_has_taken() -> None:
+    """The share grows back as after a felt delay, and what held it is forgotten at once."""
+    pace = looked(Load(busy=0.8))
+    assert looked(CALM, pace).held_by == ""
+    assert pace.share == pytest.approx(BUSY - 0.8)
+    assert steps(pace, 6 * WINDOW).share == BUSY
+
+
+def test_the_narrowest_limit_is_the_one_that_is_named() -> None:
+    """A server may be short of several things."""
+    assert looked(Load(busy=0.5, memory=0.94, replica_seconds=3.0)).held_by.startswith("memory")
+    assert looked(Load(busy=0.5, memory=0.86, replica_seconds=9.0)).held_by.startswith("a replica")
+    assert looked(Load(busy=0.88, memory=0.86, replica_seconds=3.0)).held_by.startswith("the server's other work")
+
+
+def test_what_a_server_does_not_say_holds_nothing_up() -> None:
+    """Unknown is not full."""
+    pace = looked(Load())
+    assert (pace.share, pace.hibernating, pace.held_by) == (BUSY, False, "")
+
+
+seconds = st.floats(-1, 10)
+loads = st.builds(
+    Load,
+    busy=st.none() | st.floats(0, 2),
+    memory=st.none() | st.floats(0, 2),
+    replica_seconds=st.none() | st.floats(-5, 1e6),
+    blocked=st.integers(0, 10**6),
+    blocked_usually=st.integers(0, 10**6),
+)
+events = st.lists(st.tuples(seconds, seconds) | loads, max_size=60)
+
+
+def after(pace: Pace, happened: list[tuple[float, float] | Load]) -> Pace:
+    """A pace that has taken all of this in."""
+    for event in happened:
+        if isinstance(event, Load):
+            pace.looked(event, 1.0)
+        else:
+            pace.stepped(*event)
+    return pace
+
+
+@given(events, st.floats(1e-5, 1))
+def test_whatever_happens_a_walk_moves_and_stays_within_its_bounds(
+    happened: list[tuple[float, float] | Load], budget: float
+) -> None:
+    """Size, share and spacing, for any steps and any looks."""
+    pace = after(Pace(budget), happened)
+    assert 1 <= pace.keys <= KEYS_MOST
+    assert FLOOR <= pace.share <= BUSY
+    assert 0 <= pace.spacing <= REST_MOST
+    assert pace.held_by or not pace.hibernating
+
+
+@given(events)
+def test_whatever_happened_an_idle_server_is_used_well_again(happened: list[tuple[float, float] | Load]) -> None:
+    """Nothing is remembered for good."""
+    pace = after(Pace(BUDGET), happened)
+    for _ in range(300):
+        steps(pace, WINDOW, used=STEP / 2, waited=0.0)
+        looked(CALM, pace)
+    assert (pace.keys, pace.share, pace.held_by) == (KEYS_MOST, BUSY, "")
+
+
+@given(events)
+def test_full_speed_stays_full_speed(happened: list[tuple[float, float] | Load]) -> None:
+    """Whatever the server says."""
+    pace = after(Pace(None), happened)
+    assert (pace.keys, pace.spacing, pace.hibernating, pace.held_by) == (KEYS_FULL_SPEED, 0.0, False, "")
