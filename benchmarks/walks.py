@@ -1,0 +1,96 @@
+"""Two parts of the page: how near the walks come to the server's own limit, and what tenants feel of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from benchmarks import foreground, limit
+from benchmarks.ground import Content
+from benchmarks.result import Row, Section, figure, machine
+
+_BUDGETS = (0.5, 1.0, 2.0)
+_COUNTS = (10, 20, 30, 50, 100, 500)
+
+
+def near_the_limit(*, quick: bool = False) -> Section:
+    """Backfill and verification at full speed beside the bare work."""
+    found = limit.measure(content=Content(limit.JOBS // 10 if quick else limit.JOBS))
+    far, flat = found["far"], found["flat"]
+    rows = [
+        _share("backfill", found["near"], "≥ 0.75"),
+        _share("verification", found["verify"], "≥ 0.75"),
+        *(
+            _share(f"backfill, {far['adds_ms']:g} ms away, {row['partitions']} partitions", row, "0.6")
+            for row in far["backfill"]
+        ),
+        _share("verification, as far away", far["verify"]),
+        *(_share(f"backfill of {row['jobs']:,} jobs", row) for row in flat["rows"]),
+        figure("a job among the most against one among the fewest: times its cost", [flat["largest_of_smallest"]], ""),
+        figure("the same of the bare work", [flat["limit_does"]], ""),
+        _share("backfill, 99 keys of 100 foreign", found["foreign"]),
+        figure("peak memory of the process", [row["engine"]["peak_mib"] for row in flat["rows"]], "MiB", "< 150", 1),
+    ]
+    return Section(
+        title="Near the server's limit",
+        command="python -m benchmarks limit",
+        says=_LIMIT,
+        rows=tuple(rows),
+        machine=machine(found["machine"]["server"], "redis", "hiredis"),
+        chart={
+            f"{what}, {side}": found[part][key]["us_per_key"]
+            for part, what in (("near", "backfill"), ("verify", "verification"))
+            for key, side in (("limit", "bare"), ("engine", "ours"))
+        },
+        axis="microseconds a job",
+    )
+
+
+def beside_tenants(*, quick: bool = False) -> Section:
+    """Rate of a polite backfill against the p99 of those who use the store meanwhile."""
+    options = foreground.Options(content=Content(200_000), seconds=4 if quick else 8, quiet_seconds=2 if quick else 5)
+    by_default = foreground.measure(options)
+    by_budget = foreground.budgets(options, _BUDGETS)["rows"]
+    swept = foreground.sweep(replace(options, seconds=4), _COUNTS[::3] if quick else _COUNTS)
+    return Section(
+        title="What tenants feel",
+        command="python -m benchmarks tenants",
+        says=_TENANTS,
+        rows=tuple(_felt(by_default, by_budget, swept)),
+        machine=machine(by_default["machine"]["server"], "redis", "hiredis"),
+        chart={f"{row['setting']}, p99 {row['p99']:.2f} ms": row["per_second"] for row in swept["rows"]},
+        axis="keys a second, by COUNT",
+    )
+
+
+def _felt(by_default: Mapping[str, Any], by_budget: list[dict[str, Any]], swept: Mapping[str, Any]) -> Iterator[Row]:
+    yield figure("keys a second by default", [by_default["backfill"]["per_second"]], "", "≥ 10,000", 0)
+    for who in ("reader", "writer"):
+        p99, rise = by_default["during"][who]["p99"], by_default["p99"][who]
+        goal = f"≤ {rise['allowed_p99']:.2f}"
+        yield figure(f"p99 of a {who} meanwhile ({p99 - rise['rise_ms']:.2f} ms without)", [p99], "ms", goal)
+    for row in by_budget:
+        what = (
+            f"budget {row['setting']}: keys a second, at a p99 of {row['p99']:.2f} ms ({row['p99_quiet']:.2f} without)"
+        )
+        yield figure(what, [row["per_second"]], "", "", 0)
+    if swept["auto_of_best"] is not None:
+        what = f"auto against the best COUNT by hand at its p99 ({swept['best_by_hand']['setting']})"
+        yield figure(what, [swept["auto_of_best"]], "", "≥ 0.8")
+
+
+def _share(what: str, found: Mapping[str, Any], goal: str = "") -> Row:
+    return figure(f"{what}: share of the limit's speed", found["rounds"], "", goal)
+
+
+_LIMIT = """\
+The limit is what the server needs for the bare work without any client: one script that scans, reads the fields that
+decide, copies and indexes, or compares both copies in both directions, over slices of the keyspace. Beside it, on the
+same content and in turn, `relay-jobs backfill --execute --full-speed` and `relay-jobs verify --full-speed`, by their
+own durations; one job in a hundred is invalid. The difference pays for the stage, the leases, exact books by workspace,
+the checkpoint and the round trips. *Away* is a proxy that adds to every round trip."""
+
+_TENANTS = """\
+A reader (200 a second), a writer (100) and a ping (100) in a process of their own, by a fixed timetable, quiet and then
+beside `relay-jobs backfill --execute` as an operator calls it; times are from when a request was due. A COUNT by hand
+is `--full-speed --batch N`, which rests for nobody. Server, backfill and tenants share two cores, so that part of what
+is felt is the processor's, not the server's."""
