@@ -11,8 +11,8 @@ Steps that a mode does not include are skipped. Every SCAN batch ends in a check
 the command line all continue the same unfinished pass. Nothing here deletes a legacy key.
 
 **Stop or slow it at any moment:** `relay-jobs pause`, `relay-jobs throttle --rps N`; go back to reading the legacy
-copies with `relay-jobs stage rollback --all`. Or change the slots of the pool `relay_backfill` (Admin, Pools): slots
-times `rps_per_slot` is the rate on the store.
+copies with `relay-jobs stage rollback --all`. In a run with `rps_per_slot`, slots of the pool `relay_backfill` (Admin,
+Pools) times it is the rate on the store: more or fewer slots count from the next partition on.
 
 **If a task fails**, its log says why and ends with what to do; then clear it, or trigger a new run: both go on where
 it was. The store is the connection `relay_redis`. The trigger dialog's "Backfill" card is Airflow's own term for runs
@@ -23,7 +23,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task, task_group
 
-from relay_jobs.airflow import DEFAULT_ARGS, POOL, Promotion, only_in, workspaces_param
+from relay_jobs.airflow import DEFAULT_ARGS, POOL, only_in, workspaces_param
+from relay_jobs.approval import Promotion
 
 PARAMS = {
     "mode": Param(
@@ -55,12 +56,12 @@ PARAMS = {
         description_md="Ends the dry run and the canary after so many examined keys; never the full backfill.",
     ),
     "rps": Param(
-        1000,
+        None,
         type=["null", "integer"],
         minimum=1,
         section="Limits",
         title="Keys a second, all partitions together",
-        description_md="Examined keys, foreign ones too. Empty: as fast as the partitions go.",
+        description_md="Examined keys at most, foreign ones too. Empty: as fast as the tenants do not notice.",
     ),
     "rps_per_slot": Param(
         None,
@@ -80,7 +81,7 @@ PARAMS = {
         examples=["auto", 10, 100, 1000],
         section="Limits",
         title="Keys of one batch",
-        description_md="`auto`, or 1 to 10000. A batch blocks the server while it runs: small is polite.",
+        description_md="`auto` sizes them by time. A batch blocks the server while it runs.",
     ),
     "partitions": Param(
         "auto",
@@ -165,7 +166,10 @@ with DAG(
 
         return operations.verify_canary(get_current_context())
 
-    @task_group(tooltip="The pass over all workspaces, one task for each partition of the keyspace")
+    @task_group(
+        group_display_name="full: the whole keyspace",
+        tooltip="The pass over all workspaces, one task for each partition of the keyspace",
+    )
     def full() -> None:
         @task(task_id="open", pre_execute=only_in("staged", "full"))
         def open_pass() -> Any:
@@ -210,11 +214,19 @@ with DAG(
 
         return operations.report(get_current_context())
 
-    @task_group(prefix_group_id=False, tooltip="What is there, and what a backfill would do; nothing is written")
+    @task_group(
+        prefix_group_id=False,
+        group_display_name="rehearsal: nothing is written",
+        tooltip="What is there, and what a backfill would do",
+    )
     def rehearsal() -> None:
         preflight() >> dry_run()
 
-    @task_group(prefix_group_id=False, tooltip="A few workspaces first, compared, then shown to a person")
+    @task_group(
+        prefix_group_id=False,
+        group_display_name="trial: canary and approval",
+        tooltip="A few workspaces first, compared, then shown to a person",
+    )
     def trial() -> None:
         approval = Promotion(
             task_id="approval",
@@ -225,11 +237,13 @@ with DAG(
                 "comment": Param(
                     None,
                     type=["null", "string"],
+                    maxLength=500,
                     title="Comment",
                     description="Why; kept with the run and said in its report.",
                 )
             },
-            retries=1,  # Airflow may fail an approval that is answered within seconds; it then asks again.
+            # Airflow mostly fails an approval that is answered within a second; it then asks again, each time.
+            retries=5,
             doc_md="Shows the books of dry run and canary, and waits for a person, with no lease and no worker held.",
         )
         canary() >> verify_canary() >> approval

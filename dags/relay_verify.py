@@ -5,7 +5,8 @@ on meanwhile; a job that is just being written is read again before it is called
 Redis, and the gates of the stages `new_first` and `new_only` stand on it.
 
 The task fails if anything is different, missing or extra, and names samples by id. `repair` makes unequal copies
-equal, one atomic step a job, as the stage in force says which copy is right; run it again without `repair` afterwards.
+equal, one atomic step a job, as the stage in force says which copy is right, and copies what is missing, as a
+backfill does but without a rate limit; run it again without `repair` afterwards.
 """
 
 from typing import Any
@@ -20,7 +21,8 @@ PARAMS = {
         False,  # noqa: FBT003 -- the default of a param
         type="boolean",
         title="Repair",
-        description_md="Make unequal copies equal. This writes; the run then holds the lease, as a backfill does.",
+        description_md="Make unequal copies equal, and copy what is missing, without a rate limit. This writes; the "
+        "run then holds the lease, as a backfill does.",
     ),
 }
 

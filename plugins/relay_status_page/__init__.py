@@ -1,5 +1,6 @@
 """The status view: read only, for whoever may see the DAG; no job data, and nothing from other hosts."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.responses import FileResponse
 from relay_jobs.airflow import POOL
 from relay_jobs.errors import RelayJobsError
 
+_PATIENCE = 2.0
 _FOLDER = Path(__file__).parent
 _FILES = {"/": "index.html", "/status.css": "status.css", "/status.js": "status.js"}
 _HEADERS = {
@@ -43,7 +45,9 @@ def status(response: Response) -> dict[str, Any]:
     response.headers.update(_HEADERS)
     warnings = pool_warnings()
     try:
-        return {"status": Migration(connect()).status(), "warnings": warnings}
+        # The page's requests share the API server's threads with everyone else's.
+        with closing(connect(patience_seconds=_PATIENCE)) as client:
+            return {"status": Migration(client).status(), "warnings": warnings}
     except (RelayJobsError, RedisError) as error:
         return {"status": None, "warnings": warnings, "error": f"{type(error).__name__}: {error}"}
 

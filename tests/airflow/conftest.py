@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 import redis
-from airflow.dag_processing.dagbag import DagBag
+from airflow.api_fastapi.app import create_app, get_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from fastapi.testclient import TestClient
 
 from relay_jobs.migration import Migration
 from relay_jobs.stages import Stage
@@ -37,6 +41,26 @@ def pools() -> dict[str, Any]:
 def bag(database: None, pools: dict[str, Any]) -> DagBag:
     """The shipped DAGs as Airflow parses them."""
     return DagBag(str(ROOT / "dags"), known_pools={"default_pool", *pools})
+
+
+@pytest.fixture(scope="session")
+def server(database, bag) -> Iterator[TestClient]:
+    """Airflow's API server with the plugin in it, and the DAGs in its database."""
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)
+    with TestClient(create_app(apps="core")) as client:
+        yield client
+
+
+@pytest.fixture
+def logged_in(server):
+    """Headers of somebody, by default with the least role that may see a DAG."""
+
+    def headers(role: str = "viewer", name: str = "ada") -> dict[str, str]:
+        user = SimpleAuthManagerUser(username=name, role=role)
+        return {"Authorization": f"Bearer {get_auth_manager().generate_jwt(user)}"}
+
+    return headers
 
 
 @pytest.fixture

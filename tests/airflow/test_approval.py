@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from relay_jobs.airflow import Promotion
+from relay_jobs.approval import Promotion
 from relay_jobs.report import approval_form
 from tests.airflow.runs import FAILED, SUCCESS, UPSTREAM_FAILED, copies, seed
 
 RESULTS = {
     "preflight": {
         "target": "store:6379 db 0",
-        "predicted_seconds": 4000,
+        "predicted_full_seconds": 4000,
         "predicted_bytes": 3 * 1024**2,
         "invalid": {"no_workspace": 1200, "wrong_type": 3},
         "warnings": ["workspace ghost has no legacy job"],
@@ -36,7 +36,7 @@ TIMED_OUT = {"error": "no answer", "error_type": "timeout"}
         "| Store | store:6379 db 0 |",
         "| Triggered by | grace |",
         "| To copy | 30,000 jobs |",
-        "| Predicted duration | 1 h 06 min |",
+        "| Predicted duration, with the verification | 1 h 06 min |",
         "| Predicted memory for the second copy | 3.0 MiB |",
         "- workspace ghost has no legacy job",
         "| keys | dry run of all workspaces | canary: tiny, small | |",
@@ -51,6 +51,11 @@ TIMED_OUT = {"error": "no answer", "error_type": "timeout"}
 )
 def test_the_form_shows_what_there_is_to_decide_on(said):
     assert said in approval_form(RESULTS, "grace")
+
+
+def test_a_name_cannot_make_a_table_an_image_or_a_link_of_itself():
+    form = approval_form(RESULTS, "eve | ![x](http://example.com)\n# done")
+    assert r"| Triggered by | eve \| \!\[x\]\(http://example.com\) \# done |" in form
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def answered(monkeypatch, at_work):
     ("event", "words"),
     [
         (REJECTED, "rejected by ada (not on a Friday); the full backfill does not begin"),
-        (TIMED_OUT, "nobody answered within 1 day, 0:00:00; the full backfill does not begin"),
+        (TIMED_OUT, "nobody answered within 24 h 00 min; the full backfill does not begin"),
     ],
     ids=["rejected", "timed out"],
 )

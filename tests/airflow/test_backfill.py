@@ -5,6 +5,7 @@ import json
 import pytest
 import redis
 
+from relay_jobs import operations
 from relay_jobs.migration import Migration
 from tests.airflow.runs import FAILED, SKIPPED, SUCCESS, UPSTREAM_FAILED, copies, everything, seed
 
@@ -56,7 +57,8 @@ def test_a_dry_run_counts_and_writes_nothing(run, at_work):
     assert everything(at_work) == before
     (command,) = [line for line in ended.log if line.startswith("next: ")]
     conf = json.loads(command.split("--conf ")[1].strip("'"))
-    assert conf == {"mode": "staged", "canary_workspaces": ["tiny", "small", "little", "slight", "globex"]}
+    canary = ["tiny", "small", "little", "slight", "globex"]
+    assert conf == {"mode": "staged", "canary_workspaces": canary, "partitions": 1, "rps": None}
 
 
 def test_a_canary_copies_its_workspaces_only(run, at_work):
@@ -146,7 +148,7 @@ def test_a_canary_that_is_not_clean_ends_the_run(run, at_work):
     assert ended.only(FAILED) == {"verify_canary"}
     assert ended.only(UPSTREAM_FAILED) == {"approval", *FULL, "report"}
     assert ended.tries["verify_canary"] == 1
-    assert ended.said("not clean: extra 1; look at the samples above, then run: relay-jobs verify --repair")
+    assert ended.said("not clean: extra 1; look at the samples above, then relay-jobs verify --repair --workspace tiny")
     assert copies(at_work) == JOBS["tiny"] + 1
 
 
@@ -163,8 +165,7 @@ def test_another_run_at_work_is_named_and_this_one_refused_at_once(run, at_work)
     Migration(at_work, who="test").open_pass(run="cli:somebody", step="backfill", rps=None)
     ended = run("relay_backfill", mode="full", rps=None, on_busy="refuse")
     assert ended.state == FAILED
-    assert ended.tasks["full.open"] == FAILED
-    assert ended.tries["full.open"] == 1
+    assert (ended.only(FAILED), ended.tries["preflight"]) == ({"preflight"}, 1)
     assert ended.said("held by cli:somebody")
     assert copies(at_work) == 0
 
@@ -173,8 +174,8 @@ def test_a_partition_that_is_cut_off_is_tried_again_and_goes_on(run, at_work, mo
     whole = Migration.walk
     cut = []
 
-    def cut_off(self, opened, partition, owner):
-        for number, report in enumerate(whole(self, opened, partition, owner)):
+    def cut_off(self, opened, partition, owner, **how):
+        for number, report in enumerate(whole(self, opened, partition, owner, **how)):
             yield report
             if not cut and number == 1:
                 cut.append(report)
@@ -191,3 +192,22 @@ def test_a_partition_that_is_cut_off_is_tried_again_and_goes_on(run, at_work, mo
 def test_the_lease_is_given_back_at_the_end(run, at_work):
     run("relay_backfill", canary_workspaces=["tiny"], approval="auto", rps=None)
     assert not at_work.exists("ai:migration:lease")
+
+
+def test_a_task_that_is_cleared_after_its_end_walks_its_partition_again(run, at_work, monkeypatch):
+    missing = "ai:job:acme:acme-7"
+    walk, walks = operations.walk, []
+
+    def walk_twice(context, opened, partition):
+        walk(context, opened, partition)
+        walks.append(partition)
+        if len(walks) == 1:
+            # As if somebody cleared the task: Airflow starts it again, and keeps what it has stored.
+            at_work.delete(missing)
+            raise redis.exceptions.ConnectionError("begin again")
+
+    monkeypatch.setattr(operations, "walk", walk_twice)
+    ended = run("relay_backfill", mode="full", rps=None)
+    assert (ended.state, ended.tries["full.walk"]) == (SUCCESS, 2)
+    assert ended.said("was cleared: it is walked again")
+    assert at_work.exists(missing)

@@ -152,11 +152,6 @@ def test_parsing_imports_no_redis_and_takes_no_time():
     assert float(seconds) < 1
 
 
-def test_every_retry_rule_names_an_error_that_exists(dag):
-    for rule in dag.tasks[0].retry_policy.rules:
-        assert len(rule._resolve_exception_classes()) == len(rule._specs)
-
-
 def test_no_text_of_a_dag_speaks_of_this_machine(dag):
     texts = [dag.doc_md, *(task.doc_md for task in dag.tasks)]
     assert [text for text in texts if re.search(r"/(home|root|work|tmp)/", text)] == []

@@ -185,3 +185,15 @@ def test_sizes(count, said):
 )  # fmt: skip
 def test_a_report_ends_with_the_next_command(mode, stage, workspaces, unacknowledged, command):
     assert next_command(mode, stage, workspaces=workspaces, canary=["tiny"], unacknowledged=unacknowledged) == command
+
+
+def test_the_next_run_is_given_the_limits_of_this_one():
+    said = next_command(
+        "dry_run", Stage.NEW_FIRST, workspaces=[], canary=["tiny"], unacknowledged=0, limits={"rps": 50}
+    )
+    assert said.endswith("""--conf '{"mode": "staged", "canary_workspaces": ["tiny"], "rps": 50}'""")
+
+
+def test_a_server_without_a_job_has_no_next_run():
+    said = next_command("dry_run", Stage.NEW_FIRST, workspaces=[], canary=[], unacknowledged=0)
+    assert said == "nothing: the server holds no valid legacy job"

@@ -3,16 +3,10 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
-from airflow.api_fastapi.app import create_app, get_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.dag_processing.dagbag import sync_bag_to_db
 from airflow.models.pool import Pool
 from airflow.models.taskinstancekey import TaskInstanceKey
-from fastapi.testclient import TestClient
 
 from tests.airflow.conftest import ROOT
 from tests.airflow.runs import seed
@@ -22,27 +16,10 @@ pytestmark = pytest.mark.airflow
 PAGES = ("/relay-status/", "/relay-status/status.css", "/relay-status/status.js", "/relay-status/status.json")
 
 
-@pytest.fixture(scope="session")
-def server(database, bag) -> Iterator[TestClient]:
-    """Airflow's API server with the plugin in it, and the DAGs in its database."""
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "dags-folder", None)
-    with TestClient(create_app(apps="core")) as client:
-        yield client
-
-
 @pytest.fixture
 def anonymous(server):
     server.cookies.clear()
     return server
-
-
-@pytest.fixture
-def logged_in(server):
-    """Somebody with the least role that may see a DAG."""
-    return lambda role="viewer": {
-        "Authorization": f"Bearer {get_auth_manager().generate_jwt(SimpleAuthManagerUser(username='ada', role=role))}"
-    }
 
 
 @pytest.fixture

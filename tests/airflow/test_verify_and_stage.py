@@ -22,7 +22,7 @@ def test_a_verification_names_what_is_missing_and_fails(run, missing_copies):
     assert ended.state == FAILED
     assert ended.tries["verification"] == 1
     assert ended.said("missing: job 'tiny-1' of workspace tiny")
-    assert ended.said("not clean: missing 3; look at the samples above, then run: relay-jobs verify --repair")
+    assert ended.said("not clean: missing 3; look at the samples above, then run the backfill again")
 
 
 def test_a_repair_mends_it_and_gives_the_lease_back(run, missing_copies):

@@ -51,7 +51,7 @@ def package() -> list[Module]:
 
 @pytest.fixture(scope="session")
 def everything() -> list[Module]:
-    return _modules("relay_jobs", "scripts", "dags", "plugins", "demo", "tests")
+    return _modules("relay_jobs", "scripts", "dags", "plugins", "demo", "chaos", "tests")
 
 
 @pytest.fixture(scope="session")

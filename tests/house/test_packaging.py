@@ -62,8 +62,8 @@ def test_the_pins_install_from_any_index(root):
 
 def test_airflow_has_one_version_everywhere(root, pyproject, pins):
     asked = {str(r.specifier) for r in declared(pyproject) if r.name == "apache-airflow"}
-    image = re.search(r"^FROM apache/airflow:([\d.]+)-python", (root / "Dockerfile").read_text(), re.MULTILINE)
-    assert asked == {f"=={pins['apache-airflow']}"} == {f"=={image[1]}"}
+    images = re.findall(r"^FROM apache/airflow:slim-([\d.]+)-python", (root / "Dockerfile").read_text(), re.MULTILINE)
+    assert asked == {f"=={pins['apache-airflow']}"} == {f"=={image}" for image in images}
 
 
 def test_the_image_is_named_for_the_package_version(root, pyproject):
