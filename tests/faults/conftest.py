@@ -1,0 +1,3 @@
+from tests.servers import real_server, running
+
+__all__ = ["real_server", "running"]

@@ -1,0 +1,3 @@
+from tests.servers import running
+
+__all__ = ["running"]
