@@ -98,7 +98,7 @@ def audit(client: redis.Redis, ledgers: Path) -> Audit:
                 result.faults.append(fault)
     _audit_queue(client, view, result)
     _audit_copies(client, view, result)
-    _audit_bystanders(client, ledgers, result)
+    audit_bystanders(client, ledgers, result)
     return result
 
 
@@ -122,7 +122,7 @@ def _audit_copies(client: redis.Redis, view: View, result: Audit) -> None:
             result.faults.append(Fault(FOREIGN, key.decode(), "a copy of no known job"))
 
 
-def _audit_bystanders(client: redis.Redis, ledgers: Path, result: Audit) -> None:
+def audit_bystanders(client: redis.Redis, ledgers: Path, result: Audit) -> None:
     """What was no valid job at the start must be there, unchanged."""
     for key, expected in json.loads((ledgers / BYSTANDERS).read_text()).items():
         kind = client.type(key)

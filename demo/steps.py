@@ -136,12 +136,14 @@ class Walk:
                 self.env.screen.good("nothing migrated: every job has its copy already")
 
     def there_and_back(self) -> None:
-        """At any time: one command back, at once; and forward again, for which the gate's proofs are still good."""
+        """At any time: one command back, at once; and forward again, for which it is stated and verified anew."""
         with self.report.step("R", "roll back, and forward again", self.env.traffic):
             operator = self.env.operator
             operator.relay_jobs("stage", "rollback", "--all")
             operator.relay_jobs("resume")
-            operator.relay_jobs("stage", "set", "new_first", "--legacy-writers-gone")
+            operator.relay_jobs("stage", "set", "new_first", "--legacy-writers-gone", expect=(COULD_NOT_RUN,))
+            operator.relay_jobs("verify", expect=(0, NEEDS_EYES))
+            operator.relay_jobs("stage", "set", "new_first")
 
     def close(self) -> None:
         """Stop the traffic, and look at everything once more without the library."""

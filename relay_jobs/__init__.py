@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relay_jobs.errors import RelayJobsError
-    from relay_jobs.jobs import Enqueued, Job, JobStatus, Page
+    from relay_jobs.jobs import Enqueued, Job, JobStatus, NewJob, Page
     from relay_jobs.settings import Settings
     from relay_jobs.stages import Stage
     from relay_jobs.store import JobStore
 
-__all__ = ["Enqueued", "Job", "JobStatus", "JobStore", "Page", "RelayJobsError", "Settings", "Stage"]
+__all__ = ["Enqueued", "Job", "JobStatus", "JobStore", "NewJob", "Page", "RelayJobsError", "Settings", "Stage"]
 
 _HOMES = {
     "Enqueued": "jobs",
     "Job": "jobs",
     "JobStatus": "jobs",
     "JobStore": "store",
+    "NewJob": "jobs",
     "Page": "jobs",
     "RelayJobsError": "errors",
     "Settings": "settings",

@@ -1,76 +1,96 @@
-"""What DAG files share when they are parsed: retries by cause, the params of the trigger form, the approval.
+"""What DAG files share when they are parsed: retries by cause, params of the trigger form, which modes a task is for.
 
 It imports Airflow and the ground floor only; what a task does is in :mod:`relay_jobs.operations`, imported as it runs.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowSkipException
 
-from relay_jobs.errors import FlagConflict, Interrupted, Refused, UnsupportedServer, UsageError
 from relay_jobs.jobs import WORKSPACE_PATTERN
-from relay_jobs.report import approval_form
-from relay_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-log = logging.getLogger(__name__)
-
 CONNECTION = "relay_redis"
 POOL = "relay_backfill"
 
-_SOON, _LATER = timedelta(seconds=5), timedelta(seconds=15)
+_SOON, _LATER, _LONGEST = timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=5)
 
 
-class _LateRule(RetryRule):
-    """A rule whose errors are looked up when a task has failed: parsing a DAG imports no redis."""
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a task has failed: its errors by qualified name, for parsing a DAG imports no redis.
 
-    def __post_init__(self) -> None:
-        """Without the look-up that the base class makes here."""
+    Attributes:
+        errors: this class and those derived from it.
+        delay: before the second try, twice as long before each later one; ``None``: there is none.
+        reason: told in the log, and kept with the task.
+    """
+
+    errors: tuple[str, ...]
+    delay: timedelta | None
+    reason: str
 
 
-RETRY_BY_CAUSE = ExceptionRetryPolicy(
-    [
-        # The order counts: redis-py's login and loading errors are connection errors too.
-        _LateRule(
-            [f"redis.exceptions.{name}" for name in ("AuthenticationError", "AuthorizationError", "NoPermissionError")],
-            RetryAction.FAIL,
-            reason=f"the store refuses this login; see the connection {CONNECTION}",
+# The first one that fits counts: redis-py's login and loading errors are connection errors too.
+CAUSES = (
+    Cause(
+        tuple(
+            f"redis.exceptions.{name}" for name in ("AuthenticationError", "AuthorizationError", "NoPermissionError")
         ),
-        _LateRule(
-            [f"redis.exceptions.{name}" for name in ("BusyLoadingError", "ReadOnlyError", "OutOfMemoryError")],
-            RetryAction.RETRY,
-            _LATER,
-            reason="the store cannot take writes at the moment",
-        ),
-        _LateRule(
-            [f"redis.exceptions.{name}" for name in ("ConnectionError", "TimeoutError")],
-            RetryAction.RETRY,
-            _SOON,
-            reason="the store did not answer",
-        ),
-        RetryRule(Interrupted, RetryAction.RETRY, _SOON, reason="the work goes on from its checkpoint"),
-        RetryRule(
-            [Refused, UsageError, UnsupportedServer, FlagConflict],
-            RetryAction.FAIL,
-            reason="a second try would be refused as well",
-        ),
-    ]
+        None,
+        f"the store refuses this login; see the connection {CONNECTION}",
+    ),
+    Cause(
+        tuple(f"redis.exceptions.{name}" for name in ("BusyLoadingError", "ReadOnlyError", "OutOfMemoryError")),
+        _LATER,
+        "the store cannot take writes at the moment",
+    ),
+    Cause(
+        tuple(f"redis.exceptions.{name}" for name in ("ConnectionError", "TimeoutError")),
+        _SOON,
+        "the store did not answer",
+    ),
+    Cause(("relay_jobs.errors.Interrupted",), _SOON, "the work goes on from its checkpoint"),
+    Cause(
+        tuple(f"relay_jobs.errors.{name}" for name in ("Refused", "UsageError", "UnsupportedServer", "FlagConflict")),
+        None,
+        "a second try would be refused as well",
+    ),
 )
+
+
+class RetryByCause(RetryPolicy):
+    """Tries again what passes by itself, soon and then less and less often; anything else as Airflow does."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: "Context | None" = None
+    ) -> RetryDecision:
+        """Whether and when to try again."""
+        kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(exception).__mro__}
+        for cause in CAUSES:
+            if kinds.isdisjoint(cause.errors):
+                continue
+            if cause.delay is None:
+                return RetryDecision.fail(reason=cause.reason)
+            # A task that was cleared begins with a higher number.
+            delay = min(cause.delay * 2 ** min(try_number - 1, 8), _LONGEST)
+            return RetryDecision.retry(delay, reason=cause.reason)
+        return RetryDecision.default()
+
 
 DEFAULT_ARGS: Mapping[str, Any] = {
     "owner": "relay-jobs",
-    "retries": 5,
+    # With the delays below, half an hour of a store that is away, as when it loads or another one takes over.
+    "retries": 10,
     "retry_delay": _SOON,
-    "retry_policy": RETRY_BY_CAUSE,
+    "retry_policy": RetryByCause(),
     # The log has the same in words.
     "show_return_value_in_logs": False,
 }
@@ -98,47 +118,3 @@ def only_in(*modes: str) -> Callable[["Context"], None]:
             raise AirflowSkipException(msg)
 
     return skip_in_other_modes
-
-
-class Promotion(ApprovalOperator):
-    """Asks a person whether the full backfill may begin, and shows what there is to decide on.
-
-    It fails when rejected or when nobody answers in time. With ``approval=auto`` it asks nobody, says who triggered
-    the run, and still insists on a clean canary.
-
-    Args:
-        shows: ids of the tasks whose results the form shows.
-    """
-
-    def __init__(self, *, shows: Sequence[str], **kwargs: Any) -> None:
-        self.shows = tuple(shows)
-        patience = timedelta(hours=Settings.from_env().approval_timeout_hours)
-        super().__init__(fail_on_reject=True, response_timeout=patience, **kwargs)
-
-    def execute(self, context: "Context") -> Any:
-        """Ask, or pass at once with ``approval=auto``."""
-        results = {task: context["ti"].xcom_pull(task_ids=task) or {} for task in self.shows}
-        by = context["dag_run"].triggering_user_name or "nobody that Airflow knows"
-        if not results["verify_canary"].get("passed"):
-            msg = "there is no clean verification of the canary in this run; nothing can be approved on it"
-            raise AirflowFailException(msg)
-        if context["params"]["approval"] == "auto":
-            log.info("approval=auto: the canary is clean, nobody is asked; the run was triggered by %s", by)
-            return {"chosen_options": [self.APPROVE], "responded_by": "nobody (approval=auto)"}
-        self.body = approval_form(results, by)
-        return super().execute(context)
-
-    def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
-        """Go on, or fail with who said no or how long nobody answered."""
-        who = (event.get("responded_by_user") or {}).get("name") or "somebody"
-        comment = (event.get("params_input") or {}).get("comment") or "without a comment"
-        try:
-            super().execute_complete(context, event)
-        except HITLRejectException:
-            msg = f"rejected by {who} ({comment}); the full backfill does not begin"
-            raise AirflowFailException(msg) from None
-        except HITLTimeoutError:
-            msg = f"nobody answered within {self.response_timeout}; the full backfill does not begin"
-            raise AirflowFailException(msg) from None
-        log.info("approved by %s (%s)", who, comment)
-        return {"chosen_options": [self.APPROVE], "responded_by": who, "comment": comment}

@@ -1,5 +1,6 @@
 """The backfill engine: one partition of a pass as a stream of reports; planned and executed by the same script."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,9 +10,11 @@ import redis
 from relay_jobs import keys
 from relay_jobs.errors import Fenced, PassVoid
 from relay_jobs.jobs import decode_id
+from relay_jobs.pace import Pace
 from relay_jobs.progress import BatchReport, Books, Phase, Sample, partition_fraction
-from relay_jobs.runs import CHECKPOINT_TTL_MS, Joined, Pass, join, release, waited
+from relay_jobs.runs import CHECKPOINT_TTL_MS, Joined, Pass, Terms, join, release, waited
 from relay_jobs.scripting import Arg, Script
+from relay_jobs.stepping import LOOK_SECONDS, Sleep, Steps, microseconds
 
 _WALK = Script("walk_batch", "engine")
 
@@ -19,8 +22,8 @@ _WALK = Script("walk_batch", "engine")
 SAMPLES = 20
 _PAUSE_POLL_SECONDS = 1.0
 _LIMITS = {b"rps": "the rate limit of all running work", b"rps_per_slot": "the rate limit of a pool slot"}
-
-Sleep = Callable[[float], None]
+# What a step is told of its pace when it has none.
+_UNPACED = ("", "", "")
 
 
 class Walk:
@@ -31,6 +34,7 @@ class Walk:
         opened: the pass.
         flag_stage: what the process's flags mean, for workspaces without a recorded stage.
         lease_seconds: time to live of the leases; also how long a held partition is waited for.
+        pace: makes the pace of a partition.
         max_labels: how many workspaces get a metric label of their own.
         sleep: how to rest.
     """
@@ -42,14 +46,20 @@ class Walk:
         *,
         flag_stage: str,
         lease_seconds: float,
+        pace: Callable[[], Pace],
         max_labels: int = 100,
         sleep: Sleep = time.sleep,
     ) -> None:
         self._client, self._pass, self._sleep, self._labels = client, opened, sleep, max_labels
-        self._flag_stage, self._lease = flag_stage, lease_seconds
+        self._flag_stage, self._lease, self._pace = flag_stage, lease_seconds, pace
 
-    def partition(self, number: int, owner: str) -> Iterator[BatchReport]:
+    def partition(self, number: int, owner: str, *, again: bool = False) -> Iterator[BatchReport]:
         """One partition to its end; a checkpoint that turns void is started over, and said.
+
+        Args:
+            number: of the partition, from 0.
+            owner: the unit of work.
+            again: walk it even if it is walked.
 
         Raises:
             LeaseHeld: another run, or another owner of the partition, is alive.
@@ -57,9 +67,7 @@ class Walk:
         """
         note = ""
         while True:
-            joined = waited(
-                lambda: join(self._client, self._pass, number, owner, self._lease), self._lease + 1, self._sleep
-            )
+            joined = self._join(number, owner, again=again and not note)
             if joined.found == "walked":
                 yield self._report(Phase.DONE, number, fraction=1.0, reason="it was walked before")
                 return
@@ -79,6 +87,12 @@ class Walk:
             else:
                 return
 
+    def _join(self, number: int, owner: str, *, again: bool) -> Joined:
+        terms = Terms(again=again)
+        return waited(
+            lambda: join(self._client, self._pass, number, owner, self._lease, terms), self._lease + 1, self._sleep
+        )
+
     def _steps(self, number: int, owner: str, joined: Joined) -> Iterator[BatchReport]:
         opened, lease = self._pass, round(self._lease * 1000)
         where = (
@@ -90,32 +104,44 @@ class Walk:
         )
         rate = "" if opened.rps_per_slot is None else opened.rps_per_slot
         args: list[Arg] = ["copy", opened.run, owner, joined.token, number, opened.bits, joined.generation]
-        args += [opened.scope, self._flag_stage, opened.batch, opened.batch, lease, rate, SAMPLES, CHECKPOINT_TTL_MS]
-        args.append(self._labels)
+        args += [opened.scope, self._flag_stage]
+        after: list[Arg] = [lease, rate, SAMPLES, CHECKPOINT_TTL_MS, self._labels]
+        steps = Steps(self._client, self._pace(), sleep=self._sleep)
         while True:
-            reply = _WALK(self._client, where, *args)
-            report = self._interpret(number, reply)
+            keys_ = 0 if steps.pace.hibernating else steps.pace.keys
+            reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace))
+            if reply[0] == b"wait" and reply[2] == b"turn":
+                # Not all at the same moment: each of them shall have its turn.
+                self._sleep(int(reply[1]) / 1e6 * random.uniform(1, 2))  # noqa: S311 -- no secret
+                continue
+            report = self._interpret(number, reply, steps.pace)
             yield report
             if report.phase in {Phase.DONE, Phase.LIMITED}:
                 return
-            if report.wait_seconds > 0:
+            if report.phase is Phase.BATCH:
+                steps.rest(at_least=min(report.wait_seconds, _PAUSE_POLL_SECONDS))
+            elif report.phase is Phase.HIBERNATING:
+                steps.hibernate()
+            else:
                 self._sleep(min(report.wait_seconds, _PAUSE_POLL_SECONDS))
 
-    def _interpret(self, number: int, reply: list[Any]) -> BatchReport:
+    def _interpret(self, number: int, reply: list[Any], pace: Pace) -> BatchReport:
         match reply[0]:
             case b"void":
                 raise PassVoid(reply[1].decode())
             case b"fenced":
                 msg = f"{decode_id(reply[1])} has taken over partition {number} or the lease; this walk ends"
                 raise Fenced(msg)
+            case b"wait" if reply[2] == b"held":
+                return self._report(Phase.HIBERNATING, number, reason=pace.held_by, wait_seconds=LOOK_SECONDS)
             case b"wait":
-                seconds = int(reply[1]) / 1000
+                seconds = int(reply[1]) / 1e6
                 return self._report(Phase.WAITING, number, reason=_LIMITS[reply[2]], wait_seconds=seconds)
             case b"paused":
                 who, why, since = (decode_id(part) for part in reply[1:])
                 reason = f"paused by {who} since {since}: {why}"
                 return self._report(Phase.PAUSED, number, reason=reason, wait_seconds=_PAUSE_POLL_SECONDS)
-        return batch_report(reply, number, self._pass.bits)
+        return batch_report(reply, number, self._pass.bits, pace.held_by)
 
     def _fraction(self, cursor: str, number: int) -> float:
         return 1.0 if cursor == "end" else partition_fraction(int(cursor), number, self._pass.bits)
@@ -130,7 +156,7 @@ def plan(
     server: str,
     scope: str,
     flag_stage: str,
-    batch: int,
+    pace: Pace,
     max_keys: int | None = None,
     rps: int | None = None,
     sleep: Sleep = time.sleep,
@@ -140,13 +166,10 @@ def plan(
 
     ``server`` is the process it began on; on another one it starts over, and says so.
     """
-    limiter = _Pace(rps, clock)
+    steps, limiter = Steps(client, pace, sleep=sleep), _Rate(rps, clock)
     while True:
-        state: list[Any] = [b"0", "" if max_keys is None else max_keys, []]
         try:
-            for report in _plan_steps(client, server, scope, flag_stage, limiter.batch(batch), state):
-                yield report
-                sleep(limiter.rest(report.counts.scanned))
+            yield from _plan_steps(steps, limiter, (server, scope, flag_stage), max_keys)
         except PassVoid as void:
             yield BatchReport(Phase.RESTARTED, reason=void.reason)
             server = str(client.info("server")["run_id"])
@@ -155,22 +178,37 @@ def plan(
 
 
 def _plan_steps(
-    client: "redis.Redis", server: str, scope: str, flag_stage: str, batch: int, state: list[Any]
+    steps: Steps, limiter: "_Rate", what: tuple[str, str, str], max_keys: int | None
 ) -> Iterator[BatchReport]:
-    head = ("plan", "", "", "", 0, 0, server, scope, flag_stage, batch, batch, 0, "", SAMPLES, 0, 0)
+    left: list[bytes] = []
+    cursor, budget = b"0", b"" if max_keys is None else b"%d" % max_keys
     while True:
-        cursor, budget, left = state
-        reply = _WALK(client, (b"",) * 5, *head, cursor, budget, *left, read_only=True)
+        while steps.pace.hibernating:
+            yield BatchReport(Phase.HIBERNATING, reason=steps.pace.held_by, wait_seconds=LOOK_SECONDS)
+            steps.hibernate()
+        head = ("plan", "", "", "", 0, 0, *what, limiter.batch(steps.pace.keys), 0, "", SAMPLES, 0, 0)
+        # It keeps no turns in Redis: it writes nothing.
+        longest = microseconds(steps.pace.longest)
+        reply = steps.send(_WALK, (b"",) * 5, *head, longest, "", "", cursor, budget, *left, read_only=True)
         if reply[0] == b"void":
             raise PassVoid(reply[1].decode())
-        state[:] = [reply[2], reply[6], reply[5]]
-        report = batch_report(reply, 0, 0)
+        cursor, budget, left = reply[2], reply[6], reply[5]
+        report = batch_report(reply, 0, 0, steps.pace.held_by)
         yield report
         if report.phase in {Phase.DONE, Phase.LIMITED}:
             return
+        steps.rest(at_least=limiter.rest(report.counts.scanned))
 
 
-class _Pace:
+def _paced(pace: Pace) -> tuple[Arg, Arg, Arg]:
+    """After how many microseconds a step ends, how many there are to the next one, and why."""
+    if not pace.polite:
+        return _UNPACED
+    spacing = LOOK_SECONDS if pace.hibernating else pace.spacing
+    return microseconds(pace.longest), microseconds(spacing), pace.held_by
+
+
+class _Rate:
     """A dry run's own rate limit: it may not keep one in Redis."""
 
     def __init__(self, rps: int | None, clock: Callable[[], float]) -> None:
@@ -190,7 +228,7 @@ class _Pace:
 _PHASES = {b"more": Phase.BATCH, b"done": Phase.DONE, b"limited": Phase.LIMITED}
 
 
-def batch_report(reply: list[Any], number: int, bits: int) -> BatchReport:
+def batch_report(reply: list[Any], number: int, bits: int, held_by: str = "") -> BatchReport:
     """The report of one examined batch."""
     _, state, cursor, tally, samples, _, _, rest = reply
     counts = {name.decode(): int(value) for name, value in zip(tally[::2], tally[1::2], strict=True)}
@@ -202,6 +240,7 @@ def batch_report(reply: list[Any], number: int, bits: int) -> BatchReport:
         partitions=2**bits,
         counts=Books(**counts),
         fraction=fraction,
-        wait_seconds=int(rest) / 1000,
+        reason=held_by,
+        wait_seconds=int(rest) / 1e6,
         samples=tuple(Sample(decode_id(i), w.decode() or None, o.decode(), r.decode()) for i, w, o, r in quads),
     )

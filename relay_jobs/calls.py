@@ -1,8 +1,9 @@
 """One call of the job store: one atomic script, one round trip, retried on connection errors, counted and routed."""
 
 import logging
+import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -11,23 +12,24 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from relay_jobs import keys
-from relay_jobs.errors import FlagConflict, RelayJobsError, UnsupportedServer, WrongType
+from relay_jobs.access import require_access
+from relay_jobs.errors import FlagConflict, RelayJobsError, WrongType
 from relay_jobs.metrics import StoreMetrics, store_metrics
 from relay_jobs.scripting import Arg, Script
 from relay_jobs.servers import name_connections, refuse_cluster_client, require_supported
 from relay_jobs.settings import Settings
 from relay_jobs.stages import READ_PREFERS_NEW, RULES, Side, Stage, flag_conflicts
 
-_ACCESS = Script("check_access")
-
 # A call's outcome is kept for longer than any retry of it can take.
 OUTCOME_TTL_MS = 120_000
 
-_WRITTEN = {
+_NAMES = {
     (Side.LEGACY,): "legacy",
     (Side.LEGACY, Side.WORKSPACE): "both",
     (Side.WORKSPACE,): "workspace",
 }
+# By stage, as a script names it.
+_WRITTEN = {stage.value.encode(): _NAMES[rule.writes] for stage, rule in RULES.items()}
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +51,17 @@ class Calls:
         """Refuse a server or flags that would break the guarantees.
 
         Raises:
-            UnsupportedServer: a cluster, Redis below 7.0, or a user who may run some of the writes only.
+            UnsupportedServer: a cluster, Redis below 7.0, one that lacks a command, or a user who may run some of the
+                writes only.
             FlagConflict: an environment flag contradicts a recorded stage.
             SettingsError: no stage is recorded, and the flags fit none.
         """
         refuse_cluster_client(self._client)
         name_connections(self._client)
-        self._attempt(lambda: require_supported(self._client))
-        self._refuse_half_access()
+        warning = self._attempt(lambda: require_supported(self._client))
+        if warning:
+            _log.warning(warning)
+        self._attempt(lambda: require_access(self._client))
         recorded = self._attempt(lambda: recorded_stages(self._client))
         for scope, stage in recorded.items():
             names = flag_conflicts(settings.flags, stage)
@@ -71,12 +76,15 @@ class Calls:
 
     def run(self, script: Script, where: tuple[bytes, ...], *args: Arg) -> list[Any]:
         """Run a script; the same arguments are sent again after a connection error."""
-        reply: list[Any] = self._attempt(lambda: script(self._client, where, *args))
+        reply: Any = self._attempt(lambda: script(self._client, where, *args))
+        # One text is read faster than a list; no id and no name holds a line break.
+        if isinstance(reply, bytes):
+            reply = reply.split(b"\n")
         if reply[0] == b"flags":
             raise FlagConflict(_flag_message((READ_PREFERS_NEW,), Stage(reply[1].decode()), None))
         if reply[0] == b"type":
             raise WrongType(reply[1].decode("utf-8", "replace"), reply[2].decode())
-        return reply
+        return cast("list[Any]", reply)
 
     def write(self, workspace: str, script: Script, where: tuple[bytes, ...], *args: Arg) -> list[Any]:
         """Run a script that writes a job of ``workspace`` ('' if only the server knows whose it is)."""
@@ -86,19 +94,8 @@ class Calls:
             self.metrics.wrote(workspace, "failed")
             raise
         if reply[0] == b"ok":
-            written = _WRITTEN[RULES[Stage(reply[1].decode())].writes]
-            self.metrics.wrote(workspace or reply[2].decode(), written)
+            self.metrics.wrote(workspace or reply[2].decode(), _WRITTEN[reply[1]])
         return reply
-
-    def _refuse_half_access(self) -> None:
-        """A user who may write nothing is a reader; one who may write half would leave half a job behind."""
-        copies = (keys.legacy("probe"), keys.scoped("probe", "probe"))
-        where = (*copies, keys.QUEUE, keys.index("probe"), keys.CLAIMS, keys.CLAIMANTS)
-        _, number, *denied = self._attempt(lambda: _ACCESS(self._client, (), *where))
-        if 0 < len(denied) < number:
-            names = ", ".join(command.decode() for command in denied)
-            msg = f"this user may run some writes of the job store but not these, and would leave half a job: {names}"
-            raise UnsupportedServer(msg)
 
     def _attempt(self, do: Any) -> Any:
         # Sent again for half as long as an outcome is kept, so that a retry always finds that of its own call.
@@ -110,15 +107,15 @@ class Calls:
         return self._retry.call_with_retry(do, lambda _: None, is_retryable=worth_it)
 
 
+def token() -> str:
+    """What tells one call from every other."""
+    return os.urandom(16).hex()
+
+
 def recorded_stages(client: "redis.Redis") -> dict[str, Stage]:
     """Recorded stages by workspace; ``*`` is the default for all others."""
     raw = client.execute_command("HGETALL", keys.STAGES, **{NEVER_DECODE: []})
     return {scope.decode(): Stage(stage.decode()) for scope, stage in raw.items() if scope != keys.EPOCH}
-
-
-def pairs_to_dict(flat: list[bytes]) -> dict[bytes, bytes]:
-    """Fields and values as a script returns them, as a mapping."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _flag_message(names: tuple[str, ...], stage: Stage, scope: str | None) -> str:

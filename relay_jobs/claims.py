@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from relay_jobs import keys
-from relay_jobs.calls import OUTCOME_TTL_MS, Calls, pairs_to_dict
+from relay_jobs.calls import OUTCOME_TTL_MS, Calls
 from relay_jobs.errors import ClaimLost, UsageError
-from relay_jobs.jobs import Job, decode_id, encode_id, job_from_hash, parse_job_id
+from relay_jobs.jobs import Job, decode_id, encode_id, job_from_values, parse_job_id
 from relay_jobs.scripting import Arg, Script
 
 _CLAIM = Script("claim_job")
@@ -81,4 +81,4 @@ class Claims:
         self._tokens[workspace, decode_id(reply[3])] = token
         while len(self._tokens) > _REMEMBERED:
             self._tokens.popitem(last=False)
-        return job_from_hash(reply[3], workspace, pairs_to_dict(reply[4]))
+        return job_from_values(reply[3], workspace, reply[4])

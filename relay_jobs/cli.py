@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 
+from relay_jobs.cli_api import api_key_app, serve
 from relay_jobs.cli_control import metrics, pause, preflight, resume, status, throttle
 from relay_jobs.cli_stages import quarantine_app, stage_app
 from relay_jobs.cli_work import backfill, verify
@@ -19,10 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (preflight, backfill, verify, status, pause, resume, throttle, metrics):
+for command in (preflight, backfill, verify, status, pause, resume, throttle, metrics, serve):
     app.command()(command)
 app.add_typer(stage_app, name="stage")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(api_key_app, name="api-key")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -14,7 +14,6 @@ from relay_jobs.exporter import registry
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.narrate import duration
 from relay_jobs.readiness import Plan, cost
-from relay_jobs.terms import DEFAULT_RPS
 
 
 def pause(
@@ -56,7 +55,7 @@ def throttle(
 
 def preflight(
     *,
-    rps: Annotated[int, typer.Option(min=1, help="Rate to predict with.")] = DEFAULT_RPS,
+    rps: Annotated[int | None, typer.Option(min=1, help="Rate to predict with.")] = None,
     redis_url: Url = URL,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +67,8 @@ def preflight(
         for line in found.lines():
             console.say(line)
         walks, seconds = cost(Plan("staged", rps=rps), found.survey)
-        console.say(f"a staged run: {walks} walks, {duration(seconds)} at {rps:,} keys a second")
+        rate = "as fast as the tenants allow" if rps is None else f"at {rps:,} keys a second"
+        console.say(f"a staged run: {walks} walks, {duration(seconds)} {rate}")
         for warning in found.warnings:
             console.warn(warning)
         source = "recorded" if EVERYONE in found.stages else f"flags ({migration.settings.flag_stage})"

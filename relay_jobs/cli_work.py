@@ -10,16 +10,16 @@ import typer
 from relay_jobs.cli_options import URL, Json, Url, Workspaces
 from relay_jobs.console import Console, Exit, in_threads
 from relay_jobs.errors import UsageError
-from relay_jobs.migration import Migration, Summary
-from relay_jobs.narrate import Narrator, books_table, duration, named, sample_text, verdict_table
-from relay_jobs.progress import BatchReport, Phase, Verdict
+from relay_jobs.migration import Migration
+from relay_jobs.narrate import Narrator, books_table, compared, duration, named, sample_text, verdict_table
+from relay_jobs.progress import BatchReport, Phase, Summary, Verdict
 from relay_jobs.proving import RecordedVerification
 from relay_jobs.report import next_command
 from relay_jobs.runs import Pass
 from relay_jobs.stages import Stage
-from relay_jobs.terms import DEFAULT_RPS
 
 _LINE_SECONDS = 2.0
+_FULL_SPEED = "Give way to nobody: no one else uses this server."
 _ALSO_FOUND = ("repaired", "unindexed", "malformed", "third_generation", "filtered", "unacknowledged")
 
 
@@ -28,13 +28,13 @@ def backfill(  # noqa: PLR0913 -- one parameter for each option
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be done; write nothing at all.")] = False,
     execute: Annotated[bool, typer.Option("--execute", help="Copy.")] = False,
     workspace: Workspaces = None,
-    rps: Annotated[int | None, typer.Option(min=1, help=f"Examined keys a second; default {DEFAULT_RPS}.")] = None,
+    rps: Annotated[int | None, typer.Option(min=1, help="Examined keys a second at most.")] = None,
     batch: Annotated[str, typer.Option(help="Keys of one SCAN step: auto, or 1 to 10000.")] = "auto",
     max_keys: Annotated[int | None, typer.Option(min=1, help="Stop after so many keys of the scope.")] = None,
     partitions: Annotated[int, typer.Option(min=1, help="A power of two up to 256; walked side by side.")] = 1,
     progress_key: Annotated[str | None, typer.Option(help="Name of the checkpoint; default: by scope.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin from the start.")] = False,
-    full_speed: Annotated[bool, typer.Option("--full-speed", help="No rate limit: nobody else uses it.")] = False,
+    full_speed: Annotated[bool, typer.Option("--full-speed", help=_FULL_SPEED)] = False,
     redis_url: Url = URL,
     as_json: Json = False,
 ) -> None:
@@ -45,9 +45,8 @@ def backfill(  # noqa: PLR0913 -- one parameter for each option
             raise UsageError("give either --dry-run or --execute")
         if full_speed and rps is not None:
             raise UsageError("give either --rps or --full-speed")
-        rate = None if full_speed else rps or DEFAULT_RPS
-        terms: dict[str, Any] = {"workspaces": workspace or (), "max_keys": max_keys, "rps": rate}
-        terms["batch"] = _batch(batch)
+        terms: dict[str, Any] = {"workspaces": workspace or (), "max_keys": max_keys, "rps": rps}
+        terms |= {"batch": _batch(batch), "full_speed": full_speed}
         migration = console.migration()
         if dry_run:
             _dry_run(console, migration, terms)
@@ -138,13 +137,15 @@ def verify(
     *,
     workspace: Workspaces = None,
     repair: Annotated[bool, typer.Option("--repair", help="Make unequal copies equal, as the stage says.")] = False,
+    full_speed: Annotated[bool, typer.Option("--full-speed", help=_FULL_SPEED)] = False,
     redis_url: Url = URL,
     as_json: Json = False,
 ) -> None:
     """Compare every job in both directions: full value and expiry."""
     console = Console(redis_url, as_json)
     with console.writing() as migration:
-        verification = migration.verify(workspaces=workspace or (), repair=repair, run=console.run)
+        terms: dict[str, Any] = {"workspaces": workspace or (), "repair": repair, "full_speed": full_speed}
+        verification = migration.verify(run=console.run, **terms)
         if not _follow(console, verification):
             migration.release(console.run)
             console.warn("stopped before the end: nothing is proven")
@@ -165,7 +166,7 @@ def _follow(console: Console, verification: RecordedVerification) -> bool:
             console.warn(step.notice)
         if time.monotonic() - told >= _LINE_SECONDS:
             told = time.monotonic()
-            console.say(f"{step.fraction:.0%} · {step.checked:,} jobs compared · from the {step.direction} copies")
+            console.say(compared(step))
         if console.stop.wanted:
             return False
     return True

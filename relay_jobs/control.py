@@ -21,13 +21,15 @@ class Control:
     since: str
     run: str | None
     rps: int | None
+    held_by: str
 
 
 def control(client: "redis.Redis") -> Control:
     """The state of the controls, the run that holds the lease, and its rate."""
     raw = read_hash(client, keys.CONTROL)
     run = read_hash(client, keys.LEASE).get(b"holder")
-    rate = None if run is None else read_hash(client, keys.run(decode_id(run))).get(b"rps")
+    record = {} if run is None else read_hash(client, keys.run(decode_id(run)))
+    rate = record.get(b"rps")
     return Control(
         paused=raw.get(b"paused") == b"1",
         who=raw.get(b"who", b"").decode(),
@@ -35,6 +37,7 @@ def control(client: "redis.Redis") -> Control:
         since=raw.get(b"since", b"").decode(),
         run=None if run is None else decode_id(run),
         rps=None if rate is None else int(rate),
+        held_by=record.get(b"held_by", b"").decode(),
     )
 
 

@@ -1,6 +1,8 @@
 """Prometheus metrics of the migration, read from Redis at scrape time: tasks that live for seconds are counted too."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import redis
 from prometheus_client import CollectorRegistry
@@ -10,6 +12,7 @@ from prometheus_client.registry import Collector
 from relay_jobs import keys
 from relay_jobs.ladder import EVERYONE, Ladder
 from relay_jobs.metrics import DURATION_BOUNDS
+from relay_jobs.parity import Finding
 from relay_jobs.servers import bytes_client, identify, read_hash
 from relay_jobs.settings import Settings
 from relay_jobs.status import status
@@ -22,6 +25,7 @@ _SKIPPED = {
     "filtered": "filtered",
     "errors": "error",
 }
+_FINDINGS = (*Finding, "errors", "unacknowledged")
 
 
 class MigrationCollector(Collector):
@@ -65,10 +69,24 @@ class MigrationCollector(Collector):
         yield GaugeMetricFamily(
             "relay_backfill_running", "1 while a run holds the lease", value=int(bool(now["lease"]))
         )
+        yield from self._latest_pass(now["passes"][0] if now["passes"] else None)
+        yield from _proofs(now["last_passes"].get(EVERYONE), now["last_verifications"].get(EVERYONE))
+
+    def _latest_pass(self, latest: Mapping[str, Any] | None) -> Iterator[Metric]:
         progress = GaugeMetricFamily("relay_backfill_progress_ratio", "Visited part of the latest pass")
-        if now["passes"]:
-            progress.add_metric([], now["passes"][0]["fraction"])
-        yield progress
+        eta = GaugeMetricFamily("relay_backfill_eta_seconds", "Until the latest pass is walked, at the rate it had")
+        parts = GaugeMetricFamily("relay_backfill_partitions", "Partitions of the latest pass", labels=["state"])
+        if latest is not None:
+            progress.add_metric([], latest["fraction"])
+            if latest["eta_seconds"] is not None:
+                eta.add_metric([], latest["eta_seconds"])
+            total, walked = latest["partitions"], latest["walked"]
+            leases = (keys.partition_lease(latest["name"], number) for number in range(total))
+            # A partition is done a moment before its lease is given back.
+            running = min(int(self._client.exists(*leases)), total - walked)
+            for state, number in {"walked": walked, "running": running, "waiting": total - walked - running}.items():
+                parts.add_metric([state], number)
+        yield from (progress, eta, parts)
 
 
 def registry(client: "redis.Redis", settings: Settings | None = None) -> CollectorRegistry:
@@ -89,13 +107,32 @@ def _counters(raw: Mapping[str, bytes]) -> Iterator[Metric]:
         for outcome, meaning in meanings.items()
     }
     skipped = CounterMetricFamily("relay_backfill_skipped", "Keys not copied", labels=["workspace_id", "reason"])
+    scanned: Counter[str] = Counter()
     for name, number in sorted(raw.items()):
         outcome, _, workspace = name.partition(":")
-        if outcome in whole:
+        if outcome in {"migrated", *_SKIPPED}:
+            scanned[workspace] += int(number)
+        if outcome in {"migrated", "errors"}:
             whole[outcome].add_metric([workspace], int(number))
         if outcome in _SKIPPED:
             skipped.add_metric([workspace, _SKIPPED[outcome]], int(number))
+    for workspace, total in scanned.items():
+        whole["scanned"].add_metric([workspace], total)
     yield from (*whole.values(), skipped)
+
+
+def _proofs(walked: Mapping[str, Any] | None, verified: Mapping[str, Any] | None) -> Iterator[Metric]:
+    ended = GaugeMetricFamily("relay_proof_timestamp_seconds", "End of the last proof of everything", labels=["proof"])
+    found = GaugeMetricFamily(
+        "relay_verification_jobs", "Jobs in the last verification of everything", labels=["finding"]
+    )
+    if walked is not None:
+        ended.add_metric(["pass"], walked["finished_at"])
+    if verified is not None:
+        ended.add_metric(["verification"], verified["finished_at"])
+        for finding in _FINDINGS:
+            found.add_metric([finding], verified["books"][finding])
+    yield from (ended, found)
 
 
 def _durations(raw: Mapping[str, bytes]) -> Metric:

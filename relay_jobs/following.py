@@ -51,8 +51,24 @@ class Mirror:
         if self._store is None or (now - self._shown_at < _MIRROR_SECONDS and not last):
             return
         self._shown_at = now
+        self._set("progress", progress)
+
+    def end(self) -> None:
+        """Keep that the task's work is done. Airflow 3.3 keeps it when the task is cleared."""
+        self._set("ended", True)  # noqa: FBT003 -- the value
+
+    def ended(self) -> bool:
+        """Whether a former try was at its end; not known where Airflow cannot tell."""
         try:
-            self._store.set("progress", progress)
+            return self._store is not None and bool(self._store.get("ended"))
+        except AirflowRuntimeError:
+            return False
+
+    def _set(self, key: str, value: Any) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.set(key, value)
         except AirflowRuntimeError as error:
             log.warning("progress is no longer mirrored to Airflow, the work goes on: %s", error)
             self._store = None

@@ -53,6 +53,7 @@ class Facts:
     passes: Sequence[Proof]
     verifications: Sequence[Proof]
     unacknowledged: int
+    withdrawn_at: float = 0.0  # when it last came back to dual_write from above, 0 if never
     flag: str = ""  # how the commands name the scope, e.g. ' --workspace W'
 
 
@@ -74,8 +75,9 @@ def blockers(target: Stage, facts: Facts) -> tuple[str, ...]:
 def _reads_may_prefer_new(facts: Facts) -> tuple[str, ...]:
     verify = f"run 'relay-jobs verify{facts.flag}' (with --repair if it finds something)"
     if facts.statement_at is None:
+        since = " since the rollback" if facts.withdrawn_at else ""
         return (
-            "nobody has stated that no process without the library writes any more: "
+            f"nobody has stated{since} that no process without the library writes any more: "
             f"once it is so, run 'relay-jobs stage set new_first{facts.flag} --legacy-writers-gone'",
             f"a verification in dual_write, begun after that statement, is needed: {verify}",
         )
@@ -91,6 +93,11 @@ def _reads_may_prefer_new(facts: Facts) -> tuple[str, ...]:
                 f"the verification was made in stage {proof.stage or 'that changed meanwhile'}: {verify}",
             ),
             *_when(proof.epoch != facts.epoch, f"the verification is of an earlier dual-write epoch: {verify}"),
+            # A server that came back from a snapshot may hold what the verification has seen mended.
+            *_when(
+                proof.server != facts.server,
+                f"the verification was made on another server process: {verify}",
+            ),
         ],
     )
 
@@ -118,8 +125,19 @@ def _stale(what: str, proof: Proof, facts: Facts, remedy: str) -> list[str]:
     return [
         *_when(proof.epoch != facts.epoch, f"the {what} is of an earlier dual-write epoch: {remedy}"),
         *_when(proof.server != facts.server, f"the {what} was made on another server process: {remedy}"),
+        *_when(
+            what == "verification" and _overtaken(proof, facts),
+            f"the verification was begun when processes without the library might still write: {remedy}",
+        ),
         *_when(age > limit, f"the {what} is {age:.1f} h old, older than {limit:g} h: {remedy}"),
     ]
+
+
+def _overtaken(proof: Proof, facts: Facts) -> bool:
+    """Whether a process without the library may have created a job behind the walk, which has no workspace copy."""
+    after_statement = facts.statement_at is not None and proof.started_at >= facts.statement_at
+    after_rollback = proof.stage in {Stage.NEW_FIRST, Stage.NEW_ONLY} and proof.started_at >= facts.withdrawn_at
+    return not (after_statement or after_rollback)
 
 
 def _unclean(what: str, proof: Proof, names: Sequence[str], remedy: str) -> list[str]:

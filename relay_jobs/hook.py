@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import redis
 from airflow.providers.redis.hooks.redis import RedisHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from relay_jobs.airflow import CONNECTION
-from relay_jobs.errors import UsageError
+from relay_jobs.errors import Fenced, UsageError
 from relay_jobs.jobs import parse_workspace
 from relay_jobs.migration import Migration
 from relay_jobs.settings import Settings
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def connect() -> "redis.Redis":
+def connect(patience_seconds: float | None = None) -> "redis.Redis":
     """A client for the connection ``relay_redis``; nothing is sent yet.
+
+    Args:
+        patience_seconds: wait so long for a reply, and ask once; ``None``: as the hook does.
 
     Raises:
         UsageError: the connection is missing, or says something that the hook would silently ignore.
@@ -41,6 +46,10 @@ def connect() -> "redis.Redis":
         msg = f"connection {CONNECTION!r}: {wrong}"
         raise UsageError(msg)
     client: redis.Redis = hook.get_conn()  # type: ignore[no-untyped-call]
+    if patience_seconds is not None:
+        waits = {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+        client.connection_pool.connection_kwargs.update(waits, retry=Retry(NoBackoff(), 0))
+        client.set_retry(Retry(NoBackoff(), 0))
     return client
 
 
@@ -68,11 +77,11 @@ def complaint(said: Any) -> str:
     return ""
 
 
-def migration(context: "Context") -> Migration:
-    """The migration on the connection's store; in its history, the person who triggered the run."""
+def migration(context: "Context", who: str = "") -> Migration:
+    """The migration on the connection's store; in its history, ``who``, else the person who triggered the run."""
     client = connect()
     try:
-        relay = Migration(client, Settings.from_env(), who=f"{triggered_by(context)} ({run_id(context)})")
+        relay = Migration(client, Settings.from_env(), who=f"{who or triggered_by(context)} ({run_id(context)})")
     except (redis.ConnectionError, redis.TimeoutError) as error:
         said = client.connection_pool.connection_kwargs
         what = "refuses the login of" if isinstance(error, redis.AuthenticationError) else "does not answer"
@@ -82,6 +91,27 @@ def migration(context: "Context") -> Migration:
         raise
     log.info("store: %s", relay.target)
     return relay
+
+
+def store_name(relay: Migration) -> str:
+    """The store as the connection names it: host, port and database; a server that is restarted keeps its name."""
+    said = relay.client.connection_pool.connection_kwargs
+    return f"{said.get('host')}:{said.get('port')} db {said.get('db') or 0}"
+
+
+def refuse_other_store(relay: Migration, begun_on: str) -> None:
+    """A connection that was changed while a run goes on must not divert the rest of it.
+
+    Raises:
+        UsageError: names both stores.
+    """
+    now = store_name(relay)
+    if now != begun_on:
+        msg = (
+            f"connection {CONNECTION!r} names {now}, but this run began on {begun_on}: change it back and clear this "
+            "task, or trigger a new run"
+        )
+        raise UsageError(msg)
 
 
 def run_id(context: "Context") -> str:
@@ -100,14 +130,42 @@ def triggered_by(context: "Context") -> str:
     return context["dag_run"].triggering_user_name or "unknown"
 
 
+def result_of(context: "Context", task: str) -> Any:
+    """What a task of the run has returned.
+
+    Raises:
+        UsageError: nothing.
+    """
+    found = context["ti"].xcom_pull(task_ids=task)
+    if found is None:
+        msg = f"task {task} has left no result (it was set to success by hand?), and this one needs it: clear {task}"
+        raise UsageError(msg)
+    return found
+
+
+def of_run(context: "Context") -> Migration:
+    """The migration, on the store that the run began on."""
+    relay = migration(context)
+    refuse_other_store(relay, result_of(context, "preflight")["store"])
+    return relay
+
+
 @contextmanager
 def holding_lease(relay: Migration, context: "Context") -> Iterator[None]:
-    """Give the run's lease back at the end; a store that cannot be reached lets it expire by itself."""
+    """Give the run's lease back at the end; a store that cannot be reached lets it expire by itself.
+
+    A task that was fenced leaves it alone: by then it is its next try that works under the run's name.
+    """
+    ours = True
     try:
         yield
+    except Fenced:
+        ours = False
+        raise
     finally:
-        with suppress(redis.RedisError):
-            relay.release(run_id(context))
+        if ours:
+            with suppress(redis.RedisError):
+                relay.release(run_id(context))
 
 
 def refuse_unknown(context: "Context") -> None:
@@ -130,5 +188,13 @@ def run_params(context: "Context") -> dict[str, Any]:
         # Once more: JSON Schema's pattern lets a newline at the end pass.
         params[name] = tuple(parse_workspace(workspace) for workspace in params[name] or ())
     for name in {"batch", "partitions"} & set(params):
-        params[name] = params[name] if params[name] == "auto" else int(params[name])
+        params[name] = params[name] if params[name] == "auto" else _whole(name, params[name])
     return params
+
+
+def _whole(name: str, value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        msg = f"invalid {name} {value!r:.40}: allowed is 'auto' or a whole number"
+        raise UsageError(msg) from None

@@ -16,6 +16,7 @@ OURS = b"ai:migration:"
 STAGES = OURS + b"stages"  # hash: workspace, or '*' for all others -> stage; '*epoch' -> dual-write epoch
 SEALED_SINCE = OURS + b"unreversed"  # hash: workspaces (or '*') that were sealed and not reversed since
 HISTORY = OURS + b"history"  # list of JSON events, newest first
+WITHDRAWN = OURS + b"withdrawn"  # hash: scope -> when it last came back to dual_write from above, in seconds since 1970
 STATEMENTS = OURS + b"statements"  # hash: scope -> JSON, that no process without the library writes any more
 PASSES = OURS + b"passes"  # hash: scope -> JSON of its last complete pass
 VERIFICATIONS = OURS + b"verifications"  # hash: scope -> JSON of its last verification
@@ -33,6 +34,11 @@ CLAIMANTS = OURS + b"claimants"  # hash: claimed job -> token and worker
 SET_ASIDE = OURS + b"set_aside"  # list: queue entries of quarantined jobs
 WALK_SEQUENCE = OURS + b"walk_sequence"  # counter: orders listings against late index entries
 RUNS = OURS + b"runs"  # sorted set: run id -> start in milliseconds
+
+# Credentials are not the migration's: a key of its own for each, and nothing that a restart of the migration removes.
+API_KEYS = b"ai:api-keys:"
+API_KEY_IDS = API_KEYS + b"ids"  # sorted set: key id -> end of its life in milliseconds, or +inf
+CURSOR_SECRET = API_KEYS + b"cursor_secret"  # string: signs the cursors of the HTTP API
 
 # What a workspace id can never be, so that it can stand beside them as a field name.
 EVERYONE = b"*"
@@ -63,6 +69,7 @@ LUA_NAMES = {
     "walk": OURS + b"walk:",
     "late": OURS + b"late:",
     "unreversed": SEALED_SINCE,
+    "withdrawn": WITHDRAWN,
     "history": HISTORY,
     "runs": RUNS,
 }
@@ -76,6 +83,11 @@ def legacy(job_id: str) -> bytes:
 def scoped(workspace_id: str, job_id: str) -> bytes:
     """Key of a job's workspace copy."""
     return WORKSPACE_PREFIX + workspace_id.encode() + b":" + encode_id(job_id)
+
+
+def copies(workspace_id: str, raw_id: bytes) -> tuple[bytes, bytes]:
+    """Keys of both copies of a job, given the bytes of its id."""
+    return LEGACY_PREFIX + raw_id, b"%b%b:%b" % (WORKSPACE_PREFIX, workspace_id.encode(), raw_id)
 
 
 def index(workspace_id: str) -> bytes:
@@ -98,6 +110,10 @@ def call(token: str) -> bytes:
     return OURS + b"call:" + token.encode()
 
 
+# Stands where the key of an outcome would, in a call that keeps none; there is never anything under it.
+NO_CALL = call("")
+
+
 def progress(name: str) -> bytes:
     """Key of a pass's checkpoint; ``name`` is the operator's progress key."""
     return OURS + b"progress:" + encode_id(name)
@@ -116,6 +132,11 @@ def run(run_id: str) -> bytes:
 def partition_lease(name: str, partition: int) -> bytes:
     """Key of a partition's lease."""
     return progress(name) + b":lease:%d" % partition
+
+
+def api_key(key_id: str) -> bytes:
+    """Key of an API key's record; an id is hexadecimal and never meets the other names."""
+    return API_KEYS + b"key:" + key_id.encode()
 
 
 def scope_name(workspaces: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from relay_jobs.scripting import Script
 from relay_jobs.servers import read_hash
 from relay_jobs.stages import Stage
 
-_MOVE = Script("move_stage")
+_MOVE = Script("move_stage", "engine")
 
 EVERYONE = keys.EVERYONE.decode()
 FINDINGS = ("missing", "different", "extra")
@@ -70,26 +70,29 @@ class Ladder:
         epoch = raw.pop(keys.EPOCH, b"0").decode()
         return Recorded({scope.decode(): Stage(stage.decode()) for scope, stage in raw.items()}, epoch)
 
-    def move(self, scope: str, seen: Recorded, rungs: Sequence[Stage], event: dict[str, Any]) -> bool:
-        """Move in one step; whether the scope still stood where the mover has seen it."""
+    def move(self, scope: str, seen: Recorded, rungs: Sequence[Stage], event: dict[str, Any], server: str = "") -> bool:
+        """Move in one step; whether the scope still stood where the mover has seen it.
+
+        ``server`` is the process that the gate was judged on, '' for a move that no gate was in the way of.
+        """
         where = (keys.STAGES, keys.HISTORY, keys.SEALED_SINCE)
         stood, default = (seen.stages.get(name, "") for name in (scope, EVERYONE))
         text = json.dumps(event, sort_keys=True)
-        reply = _MOVE(self._client, where, scope, stood, default, seen.epoch, text, *rungs)
+        reply = _MOVE(self._client, where, scope, stood, default, seen.epoch, text, server, *rungs)
         return bool(reply[0] == b"ok")
 
     def facts(
         self, scope: str, recorded: Recorded, *, server: str, proof_max_age_hours: float, unacknowledged: int
     ) -> Facts:
         """What the gates have to know about a scope."""
-        statements = [s for s in self._records(keys.STATEMENTS, scope) if s["epoch"] == recorded.epoch]
         verifications = self._records(keys.VERIFICATIONS, scope)
         return Facts(
             epoch=recorded.epoch,
             server=server,
             now=self.now(),
             proof_max_age_hours=proof_max_age_hours,
-            statement_at=max((s["at"] for s in statements), default=None),
+            statement_at=self._stated_at(scope, recorded.epoch),
+            withdrawn_at=self._withdrawn_at(scope),
             passes=[Proof.from_record(record) for record in self._records(keys.PASSES, scope)],
             verifications=[Proof.from_record(_about(scope, record, recorded)) for record in verifications],
             unacknowledged=unacknowledged,
@@ -101,6 +104,11 @@ class Ladder:
         record = {"at": self.now(), "epoch": epoch, "who": who}
         self._client.hset(keys.STATEMENTS, scope, json.dumps(record))
         self.note({"event": "legacy_writers_gone", "scope": scope, "who": who})
+
+    def writers_gone(self, workspaces: Sequence[str], recorded: Recorded) -> bool:
+        """Whether no process without the library writes any more in a scope (empty for all), by stage or statement."""
+        scopes = [scope for scope in workspaces or recorded.stages if recorded.of(scope) is Stage.DUAL_WRITE]
+        return all(self._stated_at(scope, recorded.epoch) is not None for scope in scopes)
 
     def record_verification(self, scope: str, record: Mapping[str, Any]) -> None:
         """Record a verification of a workspace, or of everything (``*``)."""
@@ -136,6 +144,15 @@ class Ladder:
             for c in clients
             if not c.get("name", "").startswith(ours) and c.get("id") != own and c.get("flags") not in {"S", "M"}
         ]
+
+    def _stated_at(self, scope: str, epoch: str) -> float | None:
+        """When it was last stated for a scope that no old process is left; a rollback withdraws that."""
+        since = self._withdrawn_at(scope)
+        found = [s["at"] for s in self._records(keys.STATEMENTS, scope) if s["epoch"] == epoch and s["at"] >= since]
+        return max(found, default=None)
+
+    def _withdrawn_at(self, scope: str) -> float:
+        return max(float(at or 0) for at in self._client.hmget(keys.WITHDRAWN, [scope, EVERYONE]))
 
     def _records(self, key: bytes, scope: str) -> list[dict[str, Any]]:
         """The scope's own record and the one of everything, where there are any."""

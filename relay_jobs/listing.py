@@ -9,9 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 from relay_jobs import keys
-from relay_jobs.calls import Calls, pairs_to_dict
+from relay_jobs.calls import Calls
 from relay_jobs.errors import InvalidCursor, UsageError
-from relay_jobs.jobs import Job, JobStatus, Page, WorkspaceId, decode_id, encode_id, job_from_hash
+from relay_jobs.jobs import Job, JobStatus, Page, WorkspaceId, decode_id, encode_id, job_from_values
 from relay_jobs.scripting import Script
 
 _INDEXED = Script("list_indexed")
@@ -146,7 +146,7 @@ class Listing:
 
 def _jobs(flat: list[Any], workspace: str) -> list[Job]:
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return [job_from_hash(raw, workspace, pairs_to_dict(fields)) for raw, fields in pairs]
+    return [job_from_values(raw, workspace, values) for raw, values in pairs]
 
 
 def _unshown(jobs: list[Job], shown: str) -> tuple[list[Job], str]:

@@ -36,6 +36,8 @@ class StoreMetrics:
 
     def __init__(self, registry: CollectorRegistry, max_workspaces: int) -> None:
         self._label = WorkspaceLabels(max_workspaces)
+        # Looking a counter up by its labels costs several times what counting does; there are as many as label values.
+        self._known: dict[tuple[Counter, str, str], Counter] = {}
         self._writes = Counter(
             "ai_jobs_dual_write",
             "Writes of the job store by what they wrote (both, legacy, workspace) or failed",
@@ -51,11 +53,18 @@ class StoreMetrics:
 
     def wrote(self, workspace_id: str, result: str) -> None:
         """Count one write."""
-        self._writes.labels(self._label(workspace_id), result).inc()
+        self._count(self._writes, workspace_id, result)
 
     def read(self, workspace_id: str, path: str) -> None:
         """Count one read."""
-        self._reads.labels(self._label(workspace_id), path).inc()
+        self._count(self._reads, workspace_id, path)
+
+    def _count(self, counter: Counter, workspace_id: str, what: str) -> None:
+        labels = counter, self._label(workspace_id), what
+        known = self._known.get(labels)
+        if known is None:
+            known = self._known[labels] = counter.labels(*labels[1:])
+        known.inc()
 
 
 _BY_REGISTRY: dict[CollectorRegistry, StoreMetrics] = {}

@@ -1,7 +1,7 @@
 """The verbs that every door calls: preflight, dry run, pass and verification, on top of what is steered by hand."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from relay_jobs import backfill, runs
@@ -9,8 +9,9 @@ from relay_jobs.errors import NothingRecorded, PassVoid, Refused
 from relay_jobs.jobs import parse_job_id
 from relay_jobs.keys import scope_name
 from relay_jobs.ladder import EVERYONE
+from relay_jobs.pace import Pace
 from relay_jobs.preflight import survey
-from relay_jobs.progress import BatchReport, Books, Phase
+from relay_jobs.progress import BatchReport, Phase, Summary
 from relay_jobs.proving import RecordedVerification
 from relay_jobs.readiness import Plan, Preflight, examine
 from relay_jobs.runs import Pass, Terms
@@ -18,23 +19,7 @@ from relay_jobs.scanning import partition_bits, partitionable
 from relay_jobs.servers import identify
 from relay_jobs.stages import Stage
 from relay_jobs.steering import Steering
-from relay_jobs.terms import DEFAULT_RPS, Batch, parse_batch, parse_scope, positive
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Books of one step of a run, and of the pass that it worked on."""
-
-    books: Books
-    total: Books
-    complete: bool
-    limited: bool
-    duration_seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """As the command line prints it."""
-        facts = {"duration_seconds": round(self.duration_seconds, 3), "complete": self.complete}
-        return self.books.as_dict() | facts | {"pass": self.total.as_dict()}
+from relay_jobs.terms import Batch, parse_batch, parse_scope, positive
 
 
 class Migration(Steering):
@@ -47,7 +32,7 @@ class Migration(Steering):
         workspaces: Sequence[str] = (),
         canary_workspaces: Sequence[str] = (),
         max_keys: int | None = None,
-        rps: int | None = DEFAULT_RPS,
+        rps: int | None = None,
         rps_per_slot: int | None = None,
         partitions: int | Literal["auto"] = "auto",
         batch: Batch = "auto",
@@ -59,7 +44,7 @@ class Migration(Steering):
             Refused: every reason against the run.
             UsageError: an option out of bounds.
         """
-        parse_batch(batch, rps)
+        parse_batch(batch)
         plan = Plan(
             mode=mode,
             workspaces=parse_scope(workspaces),
@@ -70,17 +55,19 @@ class Migration(Steering):
             partitions=None if partitions == "auto" else 2 ** partition_bits(partitions),
             max_hours=max_hours,
         )
-        return examine(plan, survey(self.client), self.ladder.recorded(), self.target)
+        found = survey(self.client, self._pace(full_speed=False), sleep=self._sleep)
+        return examine(plan, found, self.ladder.recorded(), self.server)
 
     def dry_run(
         self,
         *,
         workspaces: Sequence[str] = (),
         max_keys: int | None = None,
-        rps: int | None = DEFAULT_RPS,
+        rps: int | None = None,
         batch: Batch = "auto",
+        full_speed: bool = False,
     ) -> Iterator[BatchReport]:
-        """What a pass would do; writes nothing at all, always from the start.
+        """What a pass would do; writes nothing at all, always from the start. Other arguments as :meth:`open_pass`.
 
         Raises:
             Refused: a named workspace, or every one, is in stage ``legacy``: all of it would be filtered.
@@ -94,7 +81,7 @@ class Migration(Steering):
             server=identify(self.client).run_id,
             scope=",".join(scope),
             flag_stage=self.settings.flag_stage,
-            batch=parse_batch(batch, rps),
+            pace=self._pace(full_speed=full_speed, batch=parse_batch(batch)),
             max_keys=max_keys,
             rps=positive("rps", rps),
             sleep=self._sleep,
@@ -108,9 +95,10 @@ class Migration(Steering):
         workspaces: Sequence[str] = (),
         partitions: int = 1,
         max_keys: int | None = None,
-        rps: int | None = DEFAULT_RPS,
+        rps: int | None = None,
         rps_per_slot: int | None = None,
         batch: Batch = "auto",
+        full_speed: bool = False,
         restart: bool = False,
         progress_key: str | None = None,
         wait: bool = True,
@@ -123,9 +111,10 @@ class Migration(Steering):
             workspaces: scope, empty for all.
             partitions: a power of two; a server whose cursors cannot be divided gets one.
             max_keys: keys of the scope to examine in this step at most.
-            rps: examined keys a second over all partitions; ``None`` is without a limit.
+            rps: examined keys a second over all partitions at most; default: as fast as politeness allows.
             rps_per_slot: of one running partition.
-            batch: keys of one SCAN step.
+            batch: keys of one SCAN step; ``auto`` sizes it by time.
+            full_speed: give way to nobody, for a server that nobody else uses.
             restart: begin from the start.
             progress_key: where the checkpoint is kept; default: by scope.
             wait: wait for a held lease for as long as it lives without renewal.
@@ -138,6 +127,7 @@ class Migration(Steering):
         """
         scope = parse_scope(workspaces)
         self._refuse_unwritten(scope, "backfill")
+        self._refuse_unwritable("backfill")
         bits = partition_bits(partitions)
         name = scope_name(scope) if progress_key is None else parse_job_id(progress_key, "progress key")
         opened = Pass(
@@ -146,10 +136,12 @@ class Migration(Steering):
             name=name,
             workspaces=scope,
             bits=bits if partitionable(self.client, partitions) else 0,
-            batch=parse_batch(batch, rps),
+            batch=parse_batch(batch),
             rps_per_slot=positive("rps_per_slot", rps_per_slot),
+            full_speed=full_speed,
         )
-        terms = Terms(restart, positive("max_keys", max_keys), positive("rps", rps), self.who)
+        alone = self.ladder.writers_gone(scope, self.ladder.recorded())
+        terms = Terms(restart, positive("max_keys", max_keys), positive("rps", rps), self.who, alone)
         joined = runs.waited(
             lambda: runs.join(self.client, opened, None, run, self.settings.lease_seconds, terms),
             self.settings.lease_seconds + 1 if wait else 0,
@@ -158,22 +150,36 @@ class Migration(Steering):
         resumed = joined.found == "resumed"
         return replace(opened, bits=joined.bits, resumed=resumed, note=joined.reason)
 
-    def walk(self, opened: Pass, partition: int, owner: str) -> Iterator[BatchReport]:
-        """One partition to its end, or until ``max_keys`` is used up.
+    def refuse_if_held(self, run: str) -> None:
+        """Refuse while another run holds the lease; nothing is taken.
+
+        Raises:
+            LeaseHeld: names the holder.
+        """
+        runs.refuse_if_held(self.client, run)
+
+    def walk(self, opened: Pass, partition: int, owner: str, *, again: bool = False) -> Iterator[BatchReport]:
+        """One partition to its end, or until ``max_keys`` is used up; ``again``: even if it is walked.
 
         Raises:
             LeaseHeld: another run, or another owner of the partition, is alive.
             Fenced: another owner has taken over meanwhile.
+            NothingRecorded: no stage is recorded.
+            Refused: the scope is in stage ``legacy``, or nothing may be copied on this server any more.
         """
+        # Not only where the pass is opened: by now it may be another server, or the same one without its records.
+        self._refuse_unwritten(opened.workspaces, "backfill")
+        self._refuse_unwritable("backfill")
         walker = backfill.Walk(
             self.client,
             opened,
             flag_stage=self.settings.flag_stage,
             lease_seconds=self.settings.lease_seconds,
+            pace=lambda: self._pace(full_speed=opened.full_speed, batch=opened.batch),
             max_labels=self.settings.max_workspace_labels,
             sleep=self._sleep,
         )
-        return walker.partition(partition, owner)
+        return walker.partition(partition, owner, again=again)
 
     def close(self, opened: Pass, owner: str) -> Iterator[BatchReport]:
         """Complete the pass; partitions that were not walked on this server process are walked here first.
@@ -200,32 +206,56 @@ class Migration(Steering):
         seconds = found.now - found.started_at
         return Summary(found.step, found.total, found.complete, found.limited, seconds)
 
+    def failed_partitions(self, opened: Pass) -> list[int]:
+        """Partitions of a pass in which a key could not be copied."""
+        return runs.failed_partitions(self.client, opened)
+
     def release(self, run: str) -> None:
         """Give the run's lease back."""
         runs.release(self.client, run)
 
-    def verify(self, *, workspaces: Sequence[str] = (), repair: bool = False, run: str = "") -> RecordedVerification:
+    def verify(
+        self, *, workspaces: Sequence[str] = (), repair: bool = False, run: str = "", full_speed: bool = False
+    ) -> RecordedVerification:
         """Compare every job of a scope in both directions, byte for byte; iterate it, then read its ``verdict``.
 
         Args:
             workspaces: scope, empty for all.
             repair: make unequal copies equal, one atomic step a job, as the stage says.
             run: who holds the lease while repairing.
+            full_speed: give way to nobody.
 
         Raises:
             LeaseHeld: another run is alive (only to repair).
             Refused: the scope is in a stage that does not write both schemas (only to repair).
         """
         scope = parse_scope(workspaces)
+        self._refuse_replica("a verification records itself and")
         recorded = self.ladder.recorded()
         if repair:
+            self._refuse_unwritable("repair")
             self._refuse_unwritten(scope, "repair")
         elif not scope and recorded.all_legacy:
             what = "every workspace is in stage legacy, where there is nothing to compare"
             raise Refused(what, ["relay-jobs stage set dual_write"])
         return RecordedVerification(
-            self.client, self.settings, scope, who=self.who, repairing_as=run if repair else None, sleep=self._sleep
+            self.client,
+            self.settings,
+            scope,
+            who=self.who,
+            pace=self._pace(full_speed=full_speed),
+            repairing_as=run if repair else None,
+            sleep=self._sleep,
         )
+
+    def _pace(self, *, full_speed: bool, batch: int | None = None) -> Pace:
+        return Pace(None if full_speed else self.settings.latency_budget, batch)
+
+    def _refuse_unwritable(self, what: str) -> None:
+        # Asked anew: memory policy and role may have changed since this process began.
+        reasons = identify(self.client).unwritable
+        if reasons:
+            raise Refused(f"nothing may be copied here by a {what}; nothing was written", reasons)
 
     def _refuse_unwritten(self, scope: Sequence[str], what: str) -> None:
         recorded = self.ladder.recorded()
@@ -249,7 +279,8 @@ class Migration(Steering):
             "run": opened.run,
             "who": self.who,
             "started_at": started,
-            "finished_at": found.now,
+            # When the last partition was at its end; it may be closed much later, and is no fresher for that.
+            "finished_at": int(found.facts.get("walked_at", found.now * 1000)) / 1000,
             "epoch": found.facts.get("epoch", ""),
             "server": found.facts.get("server", ""),
             "stage": str(self.ladder.recorded().of(EVERYONE) or ""),

@@ -8,6 +8,7 @@ from relay_jobs import control
 from relay_jobs.errors import GateRefused, Refused, UsageError
 from relay_jobs.gates import blockers
 from relay_jobs.ladder import EVERYONE, Ladder, Recorded
+from relay_jobs.pace import Pace
 from relay_jobs.preflight import has_jobs
 from relay_jobs.quarantine import Quarantine
 from relay_jobs.servers import CLIENT_NAME, identify
@@ -89,16 +90,23 @@ class Moves:
             raise UsageError(msg)
         scope = workspace or EVERYONE
         evidence = self._evidence() if legacy_writers_gone else ()
+        passed: Move | None = None
         while True:
             recorded = self._ladder.recorded()
             start = recorded.of(scope) or Stage.LEGACY
+            # What a gate has seen on one server process proves nothing on another that came back older meanwhile.
+            server = identify(self._client).run_id if target.rung > start.rung else ""
             if legacy_writers_gone and start is Stage.DUAL_WRITE and self._blockers(scope, recorded, target):
                 # Made once more where the gate holds, it would outdate the verification that was begun after it.
                 self._ladder.state_writers_gone(scope, recorded.epoch, self._who)
                 legacy_writers_gone = False
             move = self._plan(scope, recorded, target, override)
-            if self._make(move, recorded):
-                return replace(move, evidence=evidence)
+            stop = _stop_to_look(start, target)
+            if stop and self._make(replace(move, after=stop, rungs=_rungs(move.before, stop)), recorded, server):
+                passed = passed or move
+            elif not stop and self._make(move, recorded, server):
+                first = passed or move
+                return replace(move, before=first.before, rungs=_rungs(first.before, target), evidence=evidence)
 
     def rollback(self, workspace: str | None = None) -> list[Move]:
         """Everything above dual_write (or one workspace) down to it, running work paused; what changed."""
@@ -108,19 +116,20 @@ class Moves:
         return [move for scope in scopes for move in self._roll_back(scope)]
 
     def _roll_back(self, scope: str) -> list[Move]:
+        moves: list[Move] = []
         while True:
             recorded = self._ladder.recorded()
             before = recorded.of(scope)
             if before is not None and before.rung <= ROLLBACK_TARGET.rung:
-                return []
-            target, note = ROLLBACK_TARGET, ""
-            if self._unreversed(scope, recorded):
-                target, note = Stage.NEW_ONLY, "further down only after a reverse pass: legacy copies were not written"
-                if before is Stage.NEW_ONLY:
-                    return []
+                return _joined(moves)
+            unreversed = self._unreversed(scope, recorded)
+            if unreversed and before is Stage.NEW_ONLY:
+                return _joined(moves)
+            target = Stage.NEW_ONLY if before is Stage.SEALED else ROLLBACK_TARGET
+            note = "further down only after a reverse pass: legacy copies were not written" if unreversed else ""
             move = Move(scope, before, target, _rungs(before, target), note=note)
             if self._make(move, recorded):
-                return [move]
+                moves.append(move)
 
     def _plan(self, scope: str, recorded: Recorded, target: Stage, override: str | None) -> Move:
         before = recorded.of(scope)
@@ -129,7 +138,7 @@ class Moves:
         if target.rung <= start.rung:
             self._refuse_unreversed(scope, recorded, target)
             return Move(scope, before, target, rungs if scope in recorded.stages or before is None else (target,))
-        if not has_jobs(self._client):
+        if not has_jobs(self._client, Pace(self._settings.latency_budget)):
             return Move(scope, before, target, rungs, note="the server holds no job: there is nothing to prove")
         if len(rungs) > 1:
             what = f"{_name(scope)} cannot move from {start} to {target}"
@@ -174,7 +183,7 @@ class Moves:
     def _unreversed(self, scope: str, recorded: Recorded) -> bool:
         """Whether legacy copies of the scope were not written for a time; without any job there is nothing amiss."""
         sealed = recorded.of(scope) is Stage.SEALED or self._ladder.sealed_since(scope, recorded)
-        return sealed and has_jobs(self._client)
+        return sealed and has_jobs(self._client, Pace(self._settings.latency_budget))
 
     def _refuse_unreversed(self, scope: str, recorded: Recorded, target: Stage) -> None:
         if target.rung < Stage.NEW_ONLY.rung and self._unreversed(scope, recorded):
@@ -182,7 +191,7 @@ class Moves:
             reason = "its legacy copies were not written in sealed: a reverse pass has to write them back first"
             raise Refused(what, [reason, "until then: 'relay-jobs stage set new_only'"])
 
-    def _make(self, move: Move, recorded: Recorded) -> bool:
+    def _make(self, move: Move, recorded: Recorded, server: str = "") -> bool:
         if not move.rungs:
             return True
         event = {
@@ -195,12 +204,31 @@ class Moves:
             "overridden": list(move.overridden),
             "override": move.override,
         }
-        return self._ladder.move(move.scope, recorded, move.rungs, event)
+        return self._ladder.move(move.scope, recorded, move.rungs, event, server)
 
 
 def _rungs(before: Stage | None, target: Stage) -> tuple[Stage, ...]:
     start = before or Stage.LEGACY
     return rungs_between(start, target) or (() if before is target else (target,))
+
+
+def _joined(moves: list[Move]) -> list[Move]:
+    """Moves of one scope, one after the other, as one."""
+    if not moves:
+        return []
+    first, last = moves[0].before, moves[-1]
+    return [replace(last, before=first, rungs=_rungs(first, last.after))]
+
+
+def _stop_to_look(start: Stage, target: Stage) -> Stage | None:
+    """Where a move on a server without any job stops, to look once more: only where both schemas are written does a
+    job that is made after the look have both copies.
+    """
+    if start is Stage.LEGACY and target.rung > Stage.DUAL_WRITE.rung:
+        return Stage.DUAL_WRITE
+    if start is Stage.SEALED and target.rung < Stage.NEW_ONLY.rung:
+        return Stage.NEW_ONLY
+    return None
 
 
 def _name(scope: str) -> str:

@@ -4,12 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from relay_jobs.progress import BatchReport, Books, Phase, Sample
+from relay_jobs.progress import BatchReport, Books, Phase, Sample, VerifyStep
 
 # A line no more often than this, then after each twentieth of the walk or of the time that it took so far.
 _EVERY_SECONDS, _EVERY_FRACTION = 2.0, 0.05
 _LONGEST_SILENCE = 60.0
 _SAMPLES_SHOWN = 10
+_STOPPED: Mapping[Phase, str] = {
+    Phase.PAUSED: "{}; 'relay-jobs resume' lets it go on",
+    Phase.HIBERNATING: "hibernates because of {}; it goes on by itself",
+}
 
 OUTCOMES: Mapping[str, str] = {
     "scanned": "keys examined",
@@ -52,6 +56,7 @@ class Narrator:
     def __init__(self, now: Callable[[], float], *, partitions: int = 1, dry_run: bool = False) -> None:
         self._now, self._partitions, self._dry_run = now, partitions, dry_run
         self._pause = ""
+        self._stopped: Phase | None = None
         self._shown: Counter[str] = Counter()
         self._begin()
 
@@ -68,19 +73,24 @@ class Narrator:
         """What there is to say about a report; mostly nothing."""
         self._take(report)
         yield from self._samples(report.samples)
-        if report.phase is Phase.PAUSED:
-            if report.reason != self._pause:
-                yield Line(f"{_place(report)}{report.reason}; 'relay-jobs resume' lets it go on", warning=True)
-            self._pause = report.reason
-        elif self._pause and report.phase is Phase.BATCH:
-            self._pause = ""
-            yield Line(f"{_place(report)}goes on after the pause")
+        yield from self._stop(report)
         if report.phase is Phase.RESTARTED:
             yield Line(f"{_place(report)}starts over: {report.reason}", warning=True)
         elif report.phase is Phase.RESUMED:
             yield Line(f"{_place(report)}resumes at {report.fraction:.0%}: {report.reason}")
         elif report.phase in {Phase.DONE, Phase.LIMITED} or (report.phase is Phase.BATCH and self._due()):
             yield Line(self._progress(report))
+
+    def _stop(self, report: BatchReport) -> Iterator[Line]:
+        if report.phase in _STOPPED:
+            said = _STOPPED[report.phase].format(report.reason)
+            # Of a limit the numbers change every second: once is enough.
+            if report.phase is not self._stopped or (report.phase is Phase.PAUSED and report.reason != self._pause):
+                yield Line(f"{_place(report)}{said}", warning=True)
+            self._stopped, self._pause = report.phase, report.reason
+        elif self._stopped and report.phase is Phase.BATCH:
+            self._stopped, self._pause = None, ""
+            yield Line(f"{_place(report)}goes on after the pause")
 
     def snapshot(self) -> dict[str, object]:
         """Where the walk is, as plain values."""
@@ -103,8 +113,10 @@ class Narrator:
         if report.phase is Phase.WAITING:
             self._wait = report.reason
             return
-        if report.phase is Phase.PAUSED:
+        if report.phase in _STOPPED:
             return
+        if report.phase is Phase.BATCH and report.reason:
+            self._wait = report.reason
         self._fractions[report.partition] = report.fraction
         if self._first is None or report.phase is Phase.RESTARTED:
             # A resumed walk is as fast as from where it resumed, not as from its start.
@@ -153,6 +165,12 @@ class Narrator:
                 yield Line(f"{sample.finding}: more of them; here they are only counted", warning=True)
 
 
+def compared(step: VerifyStep) -> str:
+    """Where a verification is."""
+    held = f" · held by {step.held_by}" if step.held_by else ""
+    return f"{step.fraction:.0%} · {step.checked:,} jobs compared · from the {step.direction} copies{held}"
+
+
 def named(scope: Iterable[str]) -> str:
     """A scope in words."""
     return ", ".join(scope) or "all workspaces"
@@ -190,7 +208,7 @@ def verdict_table(verdict: Mapping[str, object]) -> list[str]:
 
 def markdown_table(counts: Mapping[str, object], meanings: Mapping[str, str], head: str) -> str:
     """The same for a form that renders Markdown."""
-    rows = [f"| {head} | | |", "|---|---:|---|"]
+    rows = [f"| | {head} | |", "|---|---:|---|"]
     rows += [
         f"| {name.replace('_', ' ')} | {_number(counts, name):,} | {meaning} |"
         for name, meaning in meanings.items()

@@ -2,25 +2,32 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
+from redis import RedisError
 
-from relay_jobs.following import Mirror, follow, point_out, section, tell, told
+from relay_jobs.comparing import verify
+from relay_jobs.errors import RelayJobsError
+from relay_jobs.following import Mirror, follow, section, tell, told
 from relay_jobs.hook import (
     holding_lease,
     migration,
+    of_run,
     owner,
+    refuse_other_store,
     refuse_unknown,
+    result_of,
     run_id,
     run_params,
+    store_name,
     triggered_by,
 )
 from relay_jobs.migration import Migration
-from relay_jobs.narrate import Line, Narrator, books_table, duration, named, verdict_table
-from relay_jobs.progress import Phase, Verdict
-from relay_jobs.report import next_command, run_report
+from relay_jobs.narrate import Line, Narrator, books_table, duration, named
+from relay_jobs.progress import Phase
+from relay_jobs.report import UNASKED, for_each, next_command, run_report
 from relay_jobs.runs import Pass
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_VERIFY_LINE_SECONDS = 5.0
+_LIMITS = ("rps", "rps_per_slot", "batch", "partitions", "max_hours")
 _STEPS = ("preflight", "dry_run", "canary", "verify_canary", "approval", "verification")
 
 
@@ -38,14 +45,18 @@ def preflight(context: "Context") -> dict[str, Any]:
     refuse_unknown(context)
     params = run_params(context)
     names = ("mode", "max_keys", "rps", "rps_per_slot", "partitions", "max_hours", "batch")
-    found = migration(context).preflight(
+    relay = migration(context)
+    if params["on_busy"] == "refuse" and params["mode"] != "dry_run":
+        # At once: a later step may have to wait for a slot of the pool, behind the very run that is at work.
+        relay.refuse_if_held(run_id(context))
+    found = relay.preflight(
         workspaces=params["workspaces"],
         canary_workspaces=params["canary_workspaces"],
         **{name: params[name] for name in names},
     )
     tell(Line(line) for line in found.lines())
     tell(Line(warning, warning=True) for warning in found.warnings)
-    return found.as_dict()
+    return {**found.as_dict(), "store": store_name(relay)}
 
 
 @told
@@ -56,7 +67,7 @@ def dry_run(context: "Context") -> dict[str, Any]:
     log.info("dry run of %s: nothing is written", named(scope))
     narrator = Narrator(time.monotonic, dry_run=True)
     terms = {name: params[name] for name in ("max_keys", "rps", "batch")}
-    last = follow(context, narrator, migration(context).dry_run(workspaces=scope, **terms))
+    last = follow(context, narrator, of_run(context).dry_run(workspaces=scope, **terms))
     books = narrator.books.as_dict(dry_run=True)
     section("What a backfill would do", books_table(books))
     return {**books, "complete": last is not None and last.phase is Phase.DONE, "workspaces": list(scope)}
@@ -67,7 +78,7 @@ def canary(context: "Context") -> dict[str, Any]:
     """Copy the jobs of a few workspaces, to their end or to ``max_keys``."""
     params = run_params(context)
     scope = params["canary_workspaces"]
-    relay = migration(context)
+    relay = of_run(context)
     with holding_lease(relay, context):
         opened = _open(relay, context, "canary", scope, partitions=1, max_keys=params["max_keys"])
         last = follow(context, Narrator(time.monotonic), relay.walk(opened, 0, owner(context)))
@@ -76,59 +87,63 @@ def canary(context: "Context") -> dict[str, Any]:
         return _summary(relay, opened)
 
 
+def record_answer(context: "Context", answer: str, who: str, why: str) -> bool:
+    """Keep an answer to the approval in the store's history; whether that went well.
+
+    An answer is not asked for twice because the store was away when it came: an approval is then recorded by the task
+    that opens the pass, which does not open it before.
+    """
+    try:
+        migration(context, who).record_answer(run_id(context), answer, why)
+    except (RedisError, RelayJobsError) as error:
+        log.warning("the store's history does not have this answer yet: %s", error)
+        return False
+    return True
+
+
 @told
 def open_pass(context: "Context") -> list[dict[str, Any]]:
     """Open the pass, or join the unfinished one; what each mapped task walks."""
-    relay = migration(context)
+    relay = of_run(context)
     scope = run_params(context)["workspaces"]
-    found = context["ti"].xcom_pull(task_ids="preflight")
-    opened = _open(relay, context, "full", scope, partitions=found["partitions"], max_keys=None)
-    return [{"opened": opened.as_dict(), "partition": number} for number in range(opened.partitions)]
+    partitions = result_of(context, "preflight")["partitions"]
+    _insist_on_record(context)
+    _warn_of_changes(relay, context)
+    opened = _open(relay, context, "full", scope, partitions=partitions, max_keys=None)
+    # Without the workspaces, which are in the run config already and may be a thousand.
+    said = {**opened.as_dict(), "workspaces": [], "store": store_name(relay)}
+    return [{"opened": said, "partition": number} for number in range(opened.partitions)]
 
 
 @told
 def walk(context: "Context", opened: Mapping[str, Any], partition: int) -> None:
-    """Walk one partition to its end, from its checkpoint."""
-    relay = migration(context)
-    follow(context, Narrator(time.monotonic), relay.walk(Pass.from_dict(opened), partition, owner(context)))
+    """Walk one partition to its end, from its checkpoint; a task that was cleared after its end walks again."""
+    relay, mirror = migration(context), Mirror(context)
+    refuse_other_store(relay, opened["store"])
+    again = mirror.ended()
+    if again:
+        log.info("this task has walked its partition before and was cleared: it is walked again")
+    reports = relay.walk(_pass(context, opened), partition, owner(context), again=again)
+    follow(context, Narrator(time.monotonic), reports)
+    mirror.end()
 
 
 @told
 def close(context: "Context") -> dict[str, Any]:
     """Complete the pass: walk again what another server process has walked, sum up, give the lease back."""
-    relay = migration(context)
-    opened = Pass.from_dict(context["ti"].xcom_pull(task_ids="full.open")[0]["opened"])
+    relay = of_run(context)
+    opened = _pass(context, result_of(context, "full.open")[0]["opened"])
     with holding_lease(relay, context):
         follow(context, Narrator(time.monotonic), relay.close(opened, owner(context)))
         summary = _summary(relay, opened)
-    if not summary["complete"]:
-        msg = f"the pass is not complete: {summary['errors']:,} keys not copied; mend the cause and clear this task"
+    if failed := relay.failed_partitions(opened):
+        names = ", ".join(f"partition {number + 1} of {opened.partitions}" for number in failed)
+        msg = (
+            f"{summary['pass']['errors']:,} keys could not be copied, see the logs of {names}: mend the cause, then "
+            "clear those tasks of full.walk, with downstream"
+        )
         raise AirflowFailException(msg)
     return summary
-
-
-def verify(context: "Context", scope: Sequence[str], *, partial: bool = False, repair: bool = False) -> dict[str, Any]:
-    """Compare every job in both directions; not clean fails the task.
-
-    Args:
-        context: of the task.
-        scope: workspaces, empty for all.
-        partial: the pass ended at ``max_keys``: jobs that it did not reach may be missing.
-        repair: mend what is found, as the stage in force decides.
-    """
-    relay = migration(context)
-    log.info("comparing both copies of every job of %s%s", named(scope), ", with repair" if repair else "")
-    with holding_lease(relay, context):
-        verification = relay.verify(workspaces=scope, repair=repair, run=run_id(context))
-        mirror, told = Mirror(context), time.monotonic()
-        for step in verification:
-            mirror.show({"direction": step.direction, "checked": step.checked, "fraction": round(step.fraction, 4)})
-            if step.notice:
-                log.warning("%s", step.notice)
-            if time.monotonic() - told >= _VERIFY_LINE_SECONDS:
-                told = time.monotonic()
-                tell([Line(f"{step.fraction:.0%} · {step.checked:,} jobs compared · from the {step.direction} copies")])
-    return _judge(verification.verdict, partial=partial)
 
 
 @told
@@ -136,58 +151,65 @@ def verification(context: "Context") -> dict[str, Any]:
     """Compare every job of the run's workspaces, and repair if the run says so."""
     refuse_unknown(context)
     params = run_params(context)
-    return verify(context, params["workspaces"], repair=params.get("repair", False))
+    relay = of_run(context) if "mode" in params else migration(context)
+    return verify(relay, context, params["workspaces"], repair=params.get("repair", False))
 
 
 @told
 def verify_canary(context: "Context") -> dict[str, Any]:
-    """Compare every job of the canary workspaces."""
-    complete = context["ti"].xcom_pull(task_ids="canary")["complete"]
-    return verify(context, run_params(context)["canary_workspaces"], partial=not complete)
+    """Compare every job of the canary workspaces; a canary that proved nothing fails it too."""
+    walked, relay = result_of(context, "canary"), of_run(context)
+    found = verify(relay, context, run_params(context)["canary_workspaces"], partial=not walked["complete"])
+    if walked["errors"] or not found["equal"]:
+        what = f"{walked['errors']:,} keys could not be copied" if walked["errors"] else "no job was compared"
+        raise AirflowFailException(f"the canary proves nothing: {what}")
+    return {**found, "server": relay.server.run_id, "epoch": relay.ladder.recorded().epoch}
 
 
 @told
 def report(context: "Context") -> dict[str, Any]:
     """Sum up the run; the last line is the exact next command."""
-    params, relay = run_params(context), migration(context)
+    params, relay = run_params(context), of_run(context)
     tasks = {"close": "full.close"} | {name: name for name in _STEPS}
     results = {name: context["ti"].xcom_pull(task_ids=task) or {} for name, task in tasks.items()}
     tell(map(Line, run_report(results, mode=params["mode"], triggered_by=triggered_by(context))))
     scope = params["workspaces"]
     verdict = results["verification"]
+    verified = bool(verdict) or params["mode"] not in {"staged", "full"}
     command = next_command(
         params["mode"],
         relay.ladder.recorded().lowest(scope),
         workspaces=scope,
         canary=params["canary_workspaces"] or results["preflight"]["smallest"],
         unacknowledged=verdict.get("unacknowledged", 0),
+        limits={name: value for name, value in (context["dag_run"].conf or {}).items() if name in _LIMITS},
     )
+    command = command if verified else for_each("relay-jobs verify", scope)
     log.info("next: %s", command)
     return {"next_command": command}
 
 
-def _judge(verdict: Verdict, *, partial: bool) -> dict[str, Any]:
-    found = verdict.as_dict()
-    point_out(verdict.samples)
-    section(f"Verification, in {duration(verdict.duration_seconds)}", verdict_table(found))
-    if verdict.repaired:
-        log.info("%s jobs were made equal", f"{verdict.repaired:,}")
-    # Jobs that a canary with max_keys has not reached are no fault of it.
-    passed = not (verdict.different or verdict.extra or verdict.errors) if partial else verdict.verified
-    if not passed:
-        names = ("different", "missing", "extra", "errors")
-        wrong = ", ".join(f"{name} {found[name]:,}" for name in names if found[name])
-        msg = f"not clean: {wrong}; look at the samples above, then run: relay-jobs verify --repair"
-        raise AirflowFailException(msg)
-    if partial and verdict.missing:
-        log.warning("%s jobs are missing: the canary ended at max_keys before it reached them", f"{verdict.missing:,}")
-    if verdict.quarantined:
-        log.warning(
-            "%s records are quarantined, %s of them not acknowledged: relay-jobs quarantine list",
-            f"{verdict.quarantined:,}",
-            f"{verdict.unacknowledged:,}",
-        )
-    return {**found, "passed": True, "said": "clean as far as it went" if partial else "clean"}
+def _insist_on_record(context: "Context") -> None:
+    answer = context["ti"].xcom_pull(task_ids="approval") or {}
+    if context["params"]["mode"] != "staged" or answer.get("recorded"):
+        return
+    if not answer:
+        log.warning(UNASKED)
+    relay = migration(context, answer.get("responded_by", "unknown"))
+    relay.record_answer(run_id(context), "approved", answer.get("comment", UNASKED))
+
+
+def _pass(context: "Context", said: Mapping[str, Any]) -> Pass:
+    facts = {name: value for name, value in said.items() if name != "store"}
+    return Pass.from_dict({**facts, "workspaces": run_params(context)["workspaces"]})
+
+
+def _warn_of_changes(relay: Migration, context: "Context") -> None:
+    canary = context["ti"].xcom_pull(task_ids="verify_canary") or {}
+    if canary and canary["server"] != relay.server.run_id:
+        log.warning("the server was restarted, or another one took over, since the canary was verified")
+    if canary and canary["epoch"] != relay.ladder.recorded().epoch:
+        log.warning("a workspace has entered dual_write since the canary was verified")
 
 
 def _open(
@@ -213,6 +235,8 @@ def _open(
 
 def _summary(relay: Migration, opened: Pass) -> dict[str, Any]:
     found = relay.summary(opened)
+    if found.books.errors:
+        log.warning("%s keys could not be copied", f"{found.books.errors:,}")
     title = f"Books of {named(opened.workspaces)}, {duration(found.duration_seconds)}"
     section(title, books_table(found.books.as_dict(), found.total.as_dict()))
     if found.books.invalid or found.books.conflict:

@@ -1,16 +1,23 @@
 """Preflight: what a server holds before anything is moved, what it will cost, and what stands in the way."""
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import redis
 
 from relay_jobs.jobs import decode_id
+from relay_jobs.pace import Pace
 from relay_jobs.progress import Sample
 from relay_jobs.scripting import Script
+from relay_jobs.servers import identify
+from relay_jobs.stepping import Sleep, Steps
 
 _SURVEY = Script("survey_keys", "engine", read_only=True)
+
+Answer = TypeVar("Answer")
 
 SAMPLES = 10
 _WEIGHED = 200
@@ -25,6 +32,7 @@ class Survey:
         copies: whole workspace copies by workspace.
         partial: hashes under a workspace's name that are no copy, by workspace.
         invalid: legacy jobs that cannot be moved, by reason.
+        other_type: keys of another type under a workspace's name; a backfill counts them as conflict.
         third_generation: ``ai:job:{id}`` records of an older generation.
         bytes_per_job: mean memory of a sampled legacy job.
         samples: some of the invalid ones.
@@ -34,6 +42,7 @@ class Survey:
     copies: Mapping[str, int]
     partial: Mapping[str, int]
     invalid: Mapping[str, int]
+    other_type: int
     third_generation: int
     bytes_per_job: float
     samples: tuple[Sample, ...]
@@ -54,12 +63,27 @@ class Survey:
         return sorted(self.legacy, key=lambda name: (self.legacy[name], name))[:number]
 
 
-def survey(client: "redis.Redis", *, batch: int = 500) -> Survey:
-    """Walk the keyspace once, by read commands only."""
+def survey(client: "redis.Redis", pace: Pace, *, sleep: Sleep = time.sleep) -> Survey:
+    """Walk the keyspace once, by read commands only, at a pace.
+
+    A cursor means nothing on another server process: if there is another one at the end, the walk is made again.
+    """
+    return _on_one_process(client, lambda: _survey(client, Steps(client, pace, sleep=sleep)))
+
+
+def _on_one_process(client: "redis.Redis", look: Callable[[], Answer]) -> Answer:
+    while True:
+        process = identify(client).run_id
+        found = look()
+        if identify(client).run_id == process:
+            return found
+
+
+def _survey(client: "redis.Redis", steps: Steps) -> Survey:
     counts: Counter[str] = Counter()
     samples: list[Sample] = []
     weights: list[int] = []
-    for step in _steps(client, batch):
+    for step in _walk(steps):
         counts.update({name.decode(): int(n) for name, n in zip(step[2][::2], step[2][1::2], strict=True)})
         if len(samples) < SAMPLES:
             rows = zip(step[3][::3], step[3][1::3], step[3][2::3], strict=True)
@@ -71,25 +95,29 @@ def survey(client: "redis.Redis", *, batch: int = 500) -> Survey:
         copies=_under(counts, "workspace:"),
         partial=_under(counts, "partial:"),
         invalid=_under(counts, "invalid:"),
+        other_type=counts["other_type"],
         third_generation=counts["third_generation"],
         bytes_per_job=sum(weights) / len(weights) if weights else 0.0,
         samples=tuple(samples[:SAMPLES]),
     )
 
 
-def _steps(client: "redis.Redis", batch: int) -> Iterator[list[list[bytes]]]:
+def _walk(steps: Steps) -> Iterator[list[list[bytes]]]:
     cursor = b"0"
     while True:
-        step = _SURVEY(client, (), cursor, batch, SAMPLES)
+        while steps.pace.hibernating:
+            steps.hibernate()
+        step = steps.send(_SURVEY, (), cursor, steps.pace.keys, SAMPLES)
         yield step
         cursor = step[1]
         if cursor == b"0":
             return
+        steps.rest()
 
 
-def has_jobs(client: "redis.Redis") -> bool:
+def has_jobs(client: "redis.Redis", pace: Pace) -> bool:
     """Whether the server holds any job, in any schema."""
-    return any(step[2] for step in _steps(client, 1000))
+    return _on_one_process(client, lambda: any(step[2] for step in _walk(Steps(client, pace))))
 
 
 def _under(counts: Counter[str], prefix: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ class Phase(StrEnum):
     BATCH = "batch"  # a batch was examined; its checkpoint is written
     WAITING = "waiting"  # throttled; the reason says by what
     PAUSED = "paused"  # an operator has paused running work
+    HIBERNATING = "hibernating"  # the server is at a critical limit; the reason says which
     RESTARTED = "restarted"  # the checkpoint was void: the walk begins anew
     RESUMED = "resumed"  # an unfinished walk goes on
     DONE = "done"  # the partition is walked to its end
@@ -70,7 +71,7 @@ class BatchReport:
         partitions: of how many.
         counts: books of this step alone.
         fraction: visited part of the partition, 0 to 1.
-        reason: for ``waiting``, ``paused``, ``restarted``, ``resumed``: why, in words.
+        reason: why, in words; of a batch: what slows the walk down, '' for nothing.
         wait_seconds: how long the walk rests before its next step.
         samples: invalid, conflicting and failed keys of this step (bounded).
     """
@@ -86,11 +87,30 @@ class BatchReport:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyStep:
+    """One step of a verification.
+
+    Attributes:
+        direction: whose keys are walked, ``legacy`` or ``workspace``.
+        checked: jobs compared so far.
+        fraction: visited part of the whole, 0 to 1.
+        notice: that it starts over, and why.
+        held_by: what slows it down, '' for nothing.
+    """
+
+    direction: str
+    checked: int
+    fraction: float
+    notice: str = ""
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Result of a verification: legacy = equal + different + missing + quarantined, plus extra.
 
     Attributes:
-        unindexed: whole copies without their entry in the listing index.
+        unindexed: whole copies without their entry in the listing index, or with one at a wrong place.
         malformed: keys under a workspace's name that are no copy of a job.
         third_generation: ``ai:job:{id}`` records of an older generation; nothing touches them.
         filtered: jobs of workspaces in stage ``legacy``, left out.
@@ -122,6 +142,22 @@ class Verdict:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"} | {
             "verified": self.verified
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Books of one step of a run, and of the pass that it worked on."""
+
+    books: Books
+    total: Books
+    complete: bool
+    limited: bool
+    duration_seconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        """As the command line prints it."""
+        facts = {"duration_seconds": round(self.duration_seconds, 3), "complete": self.complete}
+        return self.books.as_dict() | facts | {"pass": self.total.as_dict()}
 
 
 def partition_fraction(cursor: int, partition: int, bits: int) -> float:

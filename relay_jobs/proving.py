@@ -7,10 +7,11 @@ import redis
 
 from relay_jobs import runs
 from relay_jobs.ladder import EVERYONE, Ladder
-from relay_jobs.progress import Verdict
+from relay_jobs.pace import Pace
+from relay_jobs.progress import Verdict, VerifyStep
 from relay_jobs.quarantine import Quarantine
 from relay_jobs.settings import Settings
-from relay_jobs.verification import Quarantined, Verification, VerifyStep
+from relay_jobs.verification import Quarantined, Verification
 
 
 class RecordedVerification:
@@ -21,6 +22,7 @@ class RecordedVerification:
         settings: for the flags and the lease.
         scope: workspaces, empty for all.
         who: who verifies.
+        pace: how fast it may go.
         repairing_as: the run that holds the lease, to repair what is found.
         sleep: how to rest.
     """
@@ -32,6 +34,7 @@ class RecordedVerification:
         scope: tuple[str, ...],
         *,
         who: str,
+        pace: Pace,
         repairing_as: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -43,6 +46,7 @@ class RecordedVerification:
             scope=",".join(scope),
             flag_stage=settings.flag_stage,
             repairing_as=repairing_as,
+            pace=pace,
             sleep=sleep,
             quarantine=self._remember,
         )

@@ -1,6 +1,7 @@
 """A run's results as a person reads them: the form that asks for approval, and the report at the end. Pure."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from relay_jobs.narrate import (
 from relay_jobs.stages import Stage
 
 Result = Mapping[str, Any]
+
+# Airflow lets whoever may change a task's state set it to success; no form was answered then.
+UNASKED = "approved by nobody: the approval was set to success by hand"
 
 
 def approval_form(results: Mapping[str, Result], triggered_by: str) -> str:
@@ -42,12 +46,45 @@ def approval_form(results: Mapping[str, Result], triggered_by: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def approval_notice(results: Mapping[str, Result], triggered_by: str, run: str, patience: str, where: str) -> str:
+    """What is sent to those who may answer: that a run waits, for what, how long, and where to answer.
+
+    Args:
+        results: as for the form.
+        triggered_by: who triggered the run.
+        run: its name.
+        patience: how long it waits.
+        where: address of the form.
+    """
+    found, plan, verdict = (results[name] for name in ("preflight", "dry_run", "verify_canary"))
+    invalid = sum((found.get("invalid") or {}).values())
+    seconds, memory = found.get("predicted_full_seconds"), found.get("predicted_bytes")
+    lines = (
+        f"relay_backfill waits for an approval: the full backfill of {named(plan['workspaces'])}",
+        f"store {found.get('target', 'unknown')}, run {run}, triggered by {one_line(triggered_by)}",
+        f"to copy: {plan.get('would_migrate', 0):,} jobs, predicted {_maybe(seconds, duration)} "
+        f"and {_maybe(memory, size)}; invalid: {invalid:,}; canary: {verdict['said']}",
+        f"answer within {patience}, else the run fails: {where}",
+    )
+    return "\n".join(lines)
+
+
+def one_line(text: str) -> str:
+    """A person's text, from which nothing can make another line of a log."""
+    return " ".join(text.split())
+
+
+def _inline(text: str) -> str:
+    # No table cell, link or image of the form's Markdown can be made of it.
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|])", r"\\\1", one_line(text))
+
+
 def _headline(found: Result, plan: Result, triggered_by: str) -> str:
     rows = [
         ("Store", found.get("target", "unknown")),
-        ("Triggered by", triggered_by),
+        ("Triggered by", _inline(triggered_by)),
         ("To copy", f"{plan.get('would_migrate', 0):,} jobs"),
-        ("Predicted duration", _maybe(found.get("predicted_seconds"), duration)),
+        ("Predicted duration, with the verification", _maybe(found.get("predicted_full_seconds"), duration)),
         ("Predicted memory for the second copy", _maybe(found.get("predicted_bytes"), size)),
     ]
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
@@ -83,10 +120,7 @@ def _maybe(value: float | None, said: Any) -> str:
 
 def run_report(results: Mapping[str, Result], *, mode: str, triggered_by: str) -> Iterator[str]:
     """The report at the end of a run, without its next command; steps that were not run are left out."""
-    approval = results["approval"]
-    by = f", approved by {approval['responded_by']}" if approval else ""
-    comment = f" ({approval['comment']})" if approval.get("comment") else ""
-    yield f"mode {mode}, triggered by {triggered_by}{by}{comment}"
+    yield f"mode {mode}, triggered by {one_line(triggered_by)}{_approved(mode, results['approval'])}"
     for name, title in (("dry_run", "dry run"), ("canary", "canary")):
         if books := results[name]:
             end = "" if books["complete"] else "; it ended at max_keys"
@@ -96,13 +130,29 @@ def run_report(results: Mapping[str, Result], *, mode: str, triggered_by: str) -
     if full := results["close"]:
         yield f"full backfill, {duration(full['duration_seconds'])}:"
         yield from (f"  {row}" for row in books_table(_outcomes(full), full["pass"]))
+    missing = [name for name in ("close", "verification") if mode in {"staged", "full"} and not results[name]]
+    yield from (f"{name}: no result, its task was set to success by hand" for name in missing)
     if verdict := results["verification"]:
         yield f"verification: {verdict['said']}"
         yield from (f"  {row}" for row in verdict_table(verdict))
 
 
+def _approved(mode: str, approval: Result) -> str:
+    if mode != "staged":
+        return ""
+    if not approval:
+        return f", {UNASKED}"
+    return f", approved by {approval['responded_by']} ({approval['comment']})"
+
+
 def next_command(
-    mode: str, stage: Stage | None, *, workspaces: Sequence[str], canary: Sequence[str], unacknowledged: int
+    mode: str,
+    stage: Stage | None,
+    *,
+    workspaces: Sequence[str],
+    canary: Sequence[str],
+    unacknowledged: int,
+    limits: Mapping[str, Any] | None = None,
 ) -> str:
     """What an operator does after a run that ended well.
 
@@ -112,26 +162,35 @@ def next_command(
         workspaces: its scope, empty for all.
         canary: workspaces for a canary: those of the run, or the smallest.
         unacknowledged: quarantined records that nobody has acknowledged.
+        limits: what the run's config says of rate, batch, partitions and hours; the next run is given the same.
     """
+    if stage in {None, Stage.LEGACY}:
+        return f"relay-jobs stage set {'legacy' if stage is None else 'dual_write'}"
     if mode in {"dry_run", "canary"}:
-        conf = {"mode": "staged", "canary_workspaces": list(canary)} | (
-            {"workspaces": list(workspaces)} if workspaces else {}
-        )
-        return f"airflow dags trigger relay_backfill --conf '{json.dumps(conf)}'"
+        return _staged_run(workspaces, canary, limits or {})
     acknowledge = (
         "relay-jobs quarantine list, then relay-jobs quarantine ack --reason '...', then " if unacknowledged else ""
     )
     match stage:
         case Stage.DUAL_WRITE:
-            return _for_each("relay-jobs stage set new_first --legacy-writers-gone", workspaces)
+            return for_each("relay-jobs stage set new_first --legacy-writers-gone", workspaces)
         case Stage.NEW_FIRST:
-            return acknowledge + _for_each("relay-jobs stage set new_only", workspaces)
+            return acknowledge + for_each("relay-jobs stage set new_only", workspaces)
         case Stage.NEW_ONLY:
             return "nothing for now: let it soak; back at any time with relay-jobs stage rollback --all"
     return "relay-jobs stage show"
 
 
-def _for_each(command: str, workspaces: Sequence[str]) -> str:
+def _staged_run(workspaces: Sequence[str], canary: Sequence[str], limits: Mapping[str, Any]) -> str:
+    if not canary:
+        return "nothing: the server holds no valid legacy job"
+    scope = {"workspaces": list(workspaces)} if workspaces else {}
+    conf = {"mode": "staged", "canary_workspaces": list(canary), **scope, **limits}
+    return f"airflow dags trigger relay_backfill --conf '{json.dumps(conf)}'"
+
+
+def for_each(command: str, workspaces: Sequence[str]) -> str:
+    """A command for each workspace of a scope, or for all of them."""
     return " && ".join(f"{command} --workspace {workspace}" for workspace in workspaces) or command
 
 

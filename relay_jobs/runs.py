@@ -41,8 +41,9 @@ class Pass:
         name: progress key.
         workspaces: scope, empty for all.
         bits: the pass has 2**bits partitions.
-        batch: keys of one SCAN step.
+        batch: keys of one SCAN step; ``None`` sizes the steps by time.
         rps_per_slot: keys a second of one running partition, or ``None``.
+        full_speed: give way to nobody.
         resumed: an unfinished pass goes on.
         note: why its checkpoint was void, '' if it was not.
     """
@@ -52,8 +53,9 @@ class Pass:
     name: str
     workspaces: tuple[str, ...]
     bits: int
-    batch: int
+    batch: int | None = None
     rps_per_slot: int | None = None
+    full_speed: bool = False
     resumed: bool = False
     note: str = ""
 
@@ -96,12 +98,23 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a run brings along when it opens a pass."""
+    """What a run brings along when it opens a pass, or a task when it joins one.
+
+    Attributes:
+        restart: begin the pass from the start.
+        max_keys: keys of the scope to examine at most.
+        rps: examined keys a second over all partitions.
+        who: who began the run.
+        alone: no process without the library writes any more.
+        again: walk a partition again that is walked.
+    """
 
     restart: bool = False
     max_keys: int | None = None
     rps: int | None = None
     who: str = ""
+    alone: bool = False
+    again: bool = False
 
 
 def join(
@@ -133,6 +146,8 @@ def join(
         "" if terms.rps is None else terms.rps,
         CHECKPOINT_TTL_MS,
         terms.who,
+        "1" if terms.alone else "0",
+        "1" if terms.again else "0",
     )
     reply = _JOIN(client, where, *args)
     if reply[0] == b"held":
@@ -174,6 +189,13 @@ def _held(what: str, holder: bytes, milliseconds: int) -> LeaseHeld:
     return LeaseHeld(what, decode_id(holder), max(0, milliseconds) / 1000)
 
 
+def refuse_if_held(client: "redis.Redis", run: str) -> None:
+    """Look, and take nothing; :exc:`LeaseHeld` if another run holds the database's lease."""
+    holder = read_hash(client, keys.LEASE).get(b"holder")
+    if holder is not None and decode_id(holder) != run:
+        raise _held(_DATABASE, holder, int(client.pttl(keys.LEASE)))
+
+
 def release(client: "redis.Redis", holder: str, lease: bytes = keys.LEASE) -> None:
     """Give a lease back (default: the database's), if ``holder`` still has it."""
     _RELEASE(client, (lease,), holder)
@@ -194,7 +216,8 @@ def finish(client: "redis.Redis", opened: Pass, record: Mapping[str, Any], secon
     """
     raw = read_hash(client, keys.progress(opened.name))
     total = _total(raw)
-    everything = "1" if not total.errors else "0"
+    # A process without the library indexes nothing: what it enqueued behind the pass is in no index.
+    everything = "1" if not total.errors and raw.get(b"alone") == b"1" else "0"
     where = (keys.progress(opened.name), keys.PASSES, keys.INDEXED)
     text = json.dumps({**record, "books": total.as_dict()}, sort_keys=True)
     scope = opened.scope or keys.EVERYONE.decode()
@@ -217,13 +240,23 @@ class Accounts:
     facts: Mapping[str, str]
 
 
+def failed_partitions(client: "redis.Redis", opened: Pass) -> list[int]:
+    """Partitions with errors in their books."""
+    raw = read_hash(client, keys.progress(opened.name))
+    return [number for number in range(opened.partitions) if int(raw.get(b"errors:%d" % number, 0))]
+
+
 def accounts(client: "redis.Redis", opened: Pass) -> Accounts:
     """The books, exact whatever became of the process that made them."""
     raw = read_hash(client, keys.progress(opened.name))
     step = read_hash(client, opened.record)
     seconds, micros = client.time()
     now = int(seconds) + int(micros) / 1e6
-    facts = {name: raw[name.encode()].decode() for name in ("server", "epoch", "started_at") if name.encode() in raw}
+    facts = {
+        name: raw[name.encode()].decode()
+        for name in ("server", "epoch", "started_at", "walked_at")
+        if name.encode() in raw
+    }
     return Accounts(
         step=Books.from_hash(step),
         total=_total(raw),

@@ -1,5 +1,6 @@
 """Loads the Lua scripts: each gets the names and the ladder from Python, then the shared rules, then its own text."""
 
+import re
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -9,7 +10,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError
 
-from relay_jobs.jobs import JOB_ID_MAX_BYTES, STATUS_ALIASES, TERMINAL, TRANSITIONS
+from relay_jobs.jobs import JOB_ID_MAX_BYTES, SHOWN_FIELDS, STATUS_ALIASES, TERMINAL, TRANSITIONS
 from relay_jobs.keys import LUA_NAMES
 from relay_jobs.stages import RULES, Side
 
@@ -20,8 +21,15 @@ def _table(pairs: dict[str, str]) -> str:
     return "{" + ",".join(f'["{key}"]={value}' for key, value in pairs.items()) + "}"
 
 
+# A rule is a local at the left margin, up to the next one.
+_RULES = re.compile(r"^(?=local )", re.MULTILINE)
+_NAMES = re.compile(r"local (?:function )?([\w, ]+)")
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_KEY = re.compile(r"\bK\.(\w+)")
+
+
 def _facts() -> str:
-    names = _table({name: f'"{key.decode()}"' for name, key in LUA_NAMES.items()})
     ladder = {
         stage.value: _table(
             {
@@ -33,20 +41,37 @@ def _facts() -> str:
         )
         for stage, rule in RULES.items()
     }
-    edges = _table({f"{old}>{new}": "true" for old, new in TRANSITIONS})
-    terminal = _table({str(status): "true" for status in sorted(TERMINAL)})
-    aliases = _table({old: f'"{new}"' for old, new in STATUS_ALIASES.items()})
-    return (
-        f"local K = {names} local LADDER = {_table(ladder)} local EDGES = {edges} "
-        f"local TERMINAL = {terminal} local ALIASES = {aliases} local ID_MAX = {JOB_ID_MAX_BYTES}\n"
-    )
+    rows = "".join(f'if stage == "{stage}" then row = {row} end ' for stage, row in ladder.items())
+    # Each row is made when it is asked for: few scripts need more than one.
+    made = f"function(made, stage) local row {rows}made[stage] = row return row end"
+    facts = {
+        "LADDER": f"setmetatable({{}}, {{__index = {made}}})",
+        "EDGES": _table({f"{old}>{new}": "true" for old, new in TRANSITIONS}),
+        "TERMINAL": _table({str(status): "true" for status in sorted(TERMINAL)}),
+        "ALIASES": _table({old: f'"{new}"' for old, new in STATUS_ALIASES.items()}),
+        "ID_MAX": str(JOB_ID_MAX_BYTES),
+        "SHOWN": "{" + ",".join(f'"{name}"' for name in (*SHOWN_FIELDS, "workspace_id", "job_id")) + "}",
+    }
+    return "".join(f"local {name} = {value}\n" for name, value in facts.items())
+
+
+def lean(rules: str, script: str) -> str:
+    """A script behind the rules that it uses, and no other: each run makes all of them anew."""
+    rules, script = (_COMMENT.sub("", text) for text in (rules, script))
+    kept, used = [script], set(_WORD.findall(script))
+    for rule in reversed(_RULES.split(rules)):
+        names = _NAMES.match(rule)
+        if names and not used.isdisjoint(_WORD.findall(names[1])):
+            kept.append(rule)
+            used.update(_WORD.findall(rule))
+    return _KEY.sub(lambda key: f'"{LUA_NAMES[key[1]].decode()}"', "".join(reversed(kept)))
 
 
 @cache
 def source(*names: str) -> str:
-    """Full text of a script as the server sees it: the facts and these files, in order."""
+    """Texts of these files, in order."""
     lua = files("relay_jobs") / "lua"
-    return _facts() + "".join((lua / f"{name}.lua").read_text() for name in names)
+    return "".join((lua / f"{name}.lua").read_text() for name in names)
 
 
 class Script:
@@ -60,7 +85,12 @@ class Script:
 
     def __init__(self, name: str, *rules: str, read_only: bool = False) -> None:
         self.name, self.read_only = name, read_only
-        self.text = source("rules", *rules, name)
+        self.write(source("rules", *rules), source(name))
+
+    def write(self, rules: str, own: str) -> None:
+        """Make the text that the server is sent, of the rules and the script's own text."""
+        self.rules, self.own = rules, own
+        self.text = lean(_facts() + rules, own)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(
@@ -71,10 +101,38 @@ class Script:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        suffix = "_RO" if (self.read_only if read_only is None else read_only) else ""
+        suffix = self._suffix(read_only=read_only)
         options: dict[str, Any] = {NEVER_DECODE: []}
         try:
             reply = client.execute_command(f"EVALSHA{suffix}", self.sha, len(keys), *keys, *args, **options)
         except NoScriptError:
             reply = client.execute_command(f"EVAL{suffix}", self.text, len(keys), *keys, *args, **options)
         return cast("list[Any]", reply)
+
+    def _suffix(self, *, read_only: bool | None) -> str:
+        return "_RO" if (self.read_only if read_only is None else read_only) else ""
+
+    def timed(
+        self, client: "redis.Redis", keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None
+    ) -> tuple[list[Any], float]:
+        """Run it between two looks at the server's clock: its reply, and the seconds of the server that it took.
+
+        A server reads all that a connection has sent before it turns to another, so that nothing comes in between.
+
+        Raises:
+            redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
+        """
+        suffix = self._suffix(read_only=read_only)
+        for command, name in ((f"EVALSHA{suffix}", self.sha), (f"EVAL{suffix}", self.text)):
+            with client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.execute_command(command, name, len(keys), *keys, *args, **{NEVER_DECODE: []})
+                pipe.time()
+                # Raised by the pipeline, an error would have the arguments in its text.
+                before, reply, after = pipe.execute(raise_on_error=False)
+            if not isinstance(reply, NoScriptError):
+                break
+        for answer in (reply, before, after):
+            if isinstance(answer, Exception):
+                raise answer
+        return reply, after[0] - before[0] + (after[1] - before[1]) / 1e6

@@ -1,10 +1,12 @@
 """The Redis server at the other end: whether it is supported, and which server process it is."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
+from redis.sentinel import SentinelConnectionPool
 
 from relay_jobs.errors import UnsupportedServer
 
@@ -16,7 +18,8 @@ CLIENT_NAME = "relay-jobs"
 class Server:
     """Identity of a server process and the database on it.
 
-    ``run_id`` changes with every start of the server, and with it the meaning of every SCAN cursor.
+    ``run_id`` changes with every start of the server, and with it the meaning of every SCAN cursor. ``evicts`` is the
+    policy by which it removes keys when its memory is full, '' if it removes none.
     """
 
     run_id: str
@@ -24,11 +27,35 @@ class Server:
     host: str
     port: int
     db: int
+    replica: bool = False
+    evicts: str = ""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
 
     @property
     def target(self) -> str:
         """Host, port, database and process, without credentials."""
-        return f"{self.host}:{self.port} db {self.db} (server process {self.run_id[:12]})"
+        return f"{self.address} db {self.db} (server process {self.run_id[:12]})"
+
+    @property
+    def unwritable(self) -> tuple[str, ...]:
+        """Every reason why no job may be copied here, each with what ends it."""
+        reasons = []
+        if self.replica:
+            reasons.append(REPLICA.format(self.address))
+        if self.evicts:
+            reasons.append(EVICTS.format(self.evicts))
+        return tuple(reasons)
+
+
+REPLICA = "{} is a replica, which takes no writes: name the primary"
+EVICTS = (
+    "maxmemory-policy is {}: when its memory is full, the server removes jobs by itself, one copy at a time, and "
+    "even the recorded stage; second copies would fill it. 'CONFIG SET maxmemory-policy noeviction'"
+)
 
 
 def identify(client: "redis.Redis") -> Server:
@@ -39,34 +66,50 @@ def identify(client: "redis.Redis") -> Server:
     """
     refuse_cluster_client(client)
     try:
-        info: dict[str, Any] = client.info("server")
+        info: dict[str, Any] = client.info("server", "replication", "memory")
+        _require_supported(info)
     except ResponseError as error:
-        msg = f"the server does not answer INFO server ({error}); it is needed to tell server processes apart"
+        # Below 7.0 INFO takes one section.
+        _require_supported(_hello(client))
+        msg = f"the server does not answer INFO ({error}); it is needed to tell server processes apart"
         raise UnsupportedServer(msg) from error
-    _require_supported(info)
     kwargs = client.connection_pool.connection_kwargs
+    found_at = getattr(client.connection_pool, "master_address", None) or (kwargs.get("host"), kwargs.get("port"))
     return Server(
         run_id=str(info["run_id"]),
         version=str(info.get("valkey_version") or info["redis_version"]),
-        host=str(kwargs.get("host") or kwargs.get("path") or "localhost"),
-        port=int(kwargs.get("port") or info.get("tcp_port") or 0),
+        host=str(found_at[0] or kwargs.get("path") or "localhost"),
+        port=int(found_at[1] or info.get("tcp_port") or 0),
         db=int(kwargs.get("db") or 0),
+        replica=info.get("role") == "slave",
+        evicts=_evicts(info),
     )
 
 
-def require_supported(client: "redis.Redis") -> None:
-    """Refuse a server on which the job store's atomic steps would not be atomic.
+def require_supported(client: "redis.Redis") -> str:
+    """Refuse a server on which the job store's atomic steps would not be atomic; why it is not ideal, '' if it is.
+
+    A server that hides INFO can still run the job store: every user may ask HELLO what it is. Only the engines need to
+    know the process.
 
     Raises:
-        UnsupportedServer: a cluster, or a version below 7.0.
+        UnsupportedServer: a cluster, a version below 7.0, or a server that does not say what it is.
     """
     refuse_cluster_client(client)
     try:
         _require_supported(client.info("server"))
+        evicts = _evicts(client.info("memory"))
     except ResponseError as error:
-        # A server that hides INFO can still run the job store; only the engines need to know the process.
-        if "unknown command" not in str(error).lower() and "permission" not in str(error).lower():
+        if not is_denied(error):
             raise
+        _require_supported(_hello(client))
+        return ""
+    return EVICTS.format(evicts) if evicts else ""
+
+
+def is_denied(error: ResponseError) -> bool:
+    """Whether a command was refused because this user may not run it, or this server does not have it."""
+    return isinstance(error, NoPermissionError) or "unknown command" in str(error).lower()
 
 
 def bytes_client(client: "redis.Redis") -> "redis.Redis":
@@ -80,6 +123,11 @@ def bytes_client(client: "redis.Redis") -> "redis.Redis":
     if not pool.connection_kwargs.get("decode_responses"):
         return client
     kwargs = {**pool.connection_kwargs, "decode_responses": False}
+    if isinstance(pool, SentinelConnectionPool):
+        kwargs |= {"is_master": pool.is_master, "check_connection": pool.check_connection}
+        kwargs |= {"service_name": pool.service_name, "sentinel_manager": pool.sentinel_manager}
+        # Its connections are to belong to the new pool.
+        del kwargs["connection_pool"]
     return redis.Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **kwargs))
 
 
@@ -117,10 +165,37 @@ _CLUSTER = (
 )
 
 
+def _hello(client: "redis.Redis") -> dict[str, Any]:
+    """What HELLO says, by INFO's names; access control denies it to nobody."""
+    # On a connection of its own: some servers take HELLO for a change of protocol.
+    pool = client.connection_pool
+    connection = pool.connection_class(**{**pool.connection_kwargs, "decode_responses": False})
+    try:
+        connection.connect()
+        connection.send_command("HELLO")
+        reply = connection.read_response()
+    except ResponseError as error:
+        msg = f"the server says neither by INFO nor by HELLO what it is ({error})"
+        raise UnsupportedServer(msg) from error
+    finally:
+        connection.disconnect()
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    said = {name.decode(): value.decode() for name, value in pairs if isinstance(value, bytes)}
+    # Whatever calls itself otherwise counts its versions otherwise, and is judged by the commands that it has.
+    ours = said.get("server") in {"redis", "valkey"}
+    return {"redis_mode": said.get("mode")} | ({"redis_version": said.get("version")} if ours else {})
+
+
+def _evicts(info: dict[str, Any]) -> str:
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    return policy if info.get("maxmemory") and policy != "noeviction" else ""
+
+
 def _require_supported(info: dict[str, Any]) -> None:
-    if info.get("redis_mode") == "cluster":
+    # Valkey names it server_mode.
+    if "cluster" in {info.get("redis_mode"), info.get("server_mode")}:
         raise UnsupportedServer(_CLUSTER)
-    text = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in text.split(".")[:2]) < MINIMUM:
+    text = str(info.get("redis_version", "7.0"))
+    if tuple(int(part) for part in re.findall(r"\d+", text)[:2]) < MINIMUM:
         msg = f"server version {text} is too old: Redis 7.0 and up and Valkey are supported"
         raise UnsupportedServer(msg)

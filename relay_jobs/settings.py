@@ -1,6 +1,7 @@
 """Settings of a process, parsed once from its environment; flags are mapped to a stage here and nowhere else."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,6 +22,13 @@ _FALSE = frozenset({"off", "false", "0", "no"})
 
 PREFIX = "RELAY_JOBS_"
 _WHOLE = frozenset({"retry_attempts", "max_workspace_labels"})
+_CONNECTION, _USER, _ADDRESS = r"[\w.-]+", r"[\w.@+-]+", r"[\w.+-]+@[\w.-]+"
+# What one entry of a text is, in words and as a pattern; without an entry of its own a setting is a number.
+_TEXTS = {
+    "approval_webhooks": ("ids of Airflow connections, divided by commas, not addresses", _CONNECTION),
+    "approval_emails": ("mail addresses, divided by commas", _ADDRESS),
+    "approvers": ("ids of Airflow users, divided by commas", _USER),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,12 @@ class Settings:
         retry_attempts: how often a call is sent again after a connection error.
         lease_seconds: time to live of a run's lease; also how long another run waits for it.
         proof_max_age_hours: how old a pass or verification may be for a gate.
+        latency_budget_ms: how long a tenant's command may come to wait because of a polite walk.
         max_workspace_labels: how many workspaces get a metric label of their own.
         approval_timeout_hours: how long an approval is waited for.
+        approval_webhooks: Airflow's HTTP connections that are told when a run waits for its approval.
+        approval_emails: addresses that get a mail then, through Airflow's SMTP connection.
+        approvers: Airflow's ids of those who may answer; none: whoever may act on the run.
     """
 
     flags: Flags = Flags()
@@ -42,14 +54,23 @@ class Settings:
     retry_attempts: int = 3
     lease_seconds: float = 30
     proof_max_age_hours: float = 24
+    latency_budget_ms: float = 1
     max_workspace_labels: int = 100
     approval_timeout_hours: float = 24
+    approval_webhooks: tuple[str, ...] = ()
+    approval_emails: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse flags that contradict each other in every stage."""
         if not self.flags.legacy_writes and not (self.flags.new_schema and self.flags.read_prefers_new):
             msg = f"{LEGACY_WRITES}=off contradicts the other flags: it needs {NEW_SCHEMA}=on and {READ_PREFERS_NEW}=on"
             raise SettingsError(msg)
+
+    @property
+    def latency_budget(self) -> float:
+        """Of a polite walk, in seconds."""
+        return self.latency_budget_ms / 1000
 
     @property
     def flag_stage(self) -> Stage:
@@ -71,7 +92,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Settings from a mapping (default: the process's environment).
 
-        Flags take ``on/off/true/false/1/0/yes/no`` in any case; the other settings are positive numbers in
+        Flags take ``on/off/true/false/1/0/yes/no`` in any case; the other settings are positive numbers, or texts, in
         ``RELAY_JOBS_<NAME>``.
 
         Raises:
@@ -84,14 +105,15 @@ class Settings:
             read_fallback_old=_flag(env, READ_FALLBACK_OLD),
             legacy_writes=_flag(env, LEGACY_WRITES),
         )
-        given = {field.name: _number(env, field.name) for field in fields(cls) if field.name != "flags"}
-        return cls(flags=flags, **{name: number for name, number in given.items() if number is not None})
+        names = [field.name for field in fields(cls) if field.name != "flags"]
+        given = {name: _texts(env, name) if name in _TEXTS else _number(env, name) for name in names}
+        return cls(flags=flags, **{name: value for name, value in given.items() if value is not None})
 
 
 def environment_names() -> tuple[str, ...]:
     """Every environment name that :meth:`Settings.from_env` reads."""
-    numbers = (f"{PREFIX}{field.name.upper()}" for field in fields(Settings) if field.name != "flags")
-    return (NEW_SCHEMA, READ_PREFERS_NEW, READ_FALLBACK_OLD, LEGACY_WRITES, *numbers)
+    ours = (f"{PREFIX}{field.name.upper()}" for field in fields(Settings) if field.name != "flags")
+    return (NEW_SCHEMA, READ_PREFERS_NEW, READ_FALLBACK_OLD, LEGACY_WRITES, *ours)
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:
@@ -120,3 +142,14 @@ def _number(env: Mapping[str, str], name: str) -> Any:
         msg = f"{variable}={text!r:.40} is not understood: allowed is a positive {'whole ' if whole else ''}number"
         raise SettingsError(msg)
     return int(value) if whole else value
+
+
+def _texts(env: Mapping[str, str], name: str) -> Any:
+    variable = f"{PREFIX}{name.upper()}"
+    text = env.get(variable, "").strip()
+    meaning, pattern = _TEXTS[name]
+    entries = tuple(entry.strip() for entry in text.split(",")) if text else ()
+    if any(not re.fullmatch(pattern, entry) for entry in entries):
+        msg = f"{variable}={text!r:.80} is not understood: allowed are {meaning}"
+        raise SettingsError(msg)
+    return entries or None

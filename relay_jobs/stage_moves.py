@@ -12,7 +12,7 @@ from relay_jobs.moves import NEXT_COMMANDS, Move
 from relay_jobs.stages import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -33,9 +33,11 @@ def move(context: "Context") -> dict[str, str]:
     if wrong:
         raise UsageError(wrong)
     relay = migration(context)
-    moved = _move(relay, params, params["workspaces"])
-    for each in moved:
+    moved = False
+    # Told as they are made: a refusal of the next one does not hide those before it.
+    for each in _move(relay, params, params["workspaces"]):
         _tell(each)
+        moved = True
     if not moved and params["action"] != "show":
         log.info("nothing to move: it is there already")
     if params["action"] == "rollback":
@@ -57,14 +59,13 @@ def complaint(params: "Mapping[str, Any]") -> str:
     return ""
 
 
-def _move(relay: Migration, params: "Mapping[str, Any]", workspaces: "Sequence[str]") -> list[Move]:
-    scopes = workspaces or (None,)
-    if params["action"] == "rollback":
-        return [each for scope in scopes for each in relay.rollback(scope)]
-    if params["action"] == "set":
-        how = {"legacy_writers_gone": params["legacy_writers_gone"], "override": params["reason"]}
-        return [relay.set_stage(Stage(params["stage"]), scope, **how) for scope in scopes]
-    return []
+def _move(relay: Migration, params: "Mapping[str, Any]", workspaces: "Sequence[str]") -> "Iterator[Move]":
+    for scope in workspaces or (None,):
+        if params["action"] == "rollback":
+            yield from relay.rollback(scope)
+        if params["action"] == "set":
+            how = {"legacy_writers_gone": params["legacy_writers_gone"], "override": params["reason"]}
+            yield relay.set_stage(Stage(params["stage"]), scope, **how)
 
 
 def _tell(made: Move) -> None:

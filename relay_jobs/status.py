@@ -44,7 +44,11 @@ def _throttle(held: Control) -> str:
         return f"paused by {held.who} since {held.since}: {held.why}"
     if held.run is None:
         return ""
-    return "no rate limit" if held.rps is None else f"the rate limit of all running work, {held.rps:,} keys a second"
+    if held.held_by:
+        return held.held_by
+    if held.rps is None:
+        return "no rate limit; it gives way to the tenants"
+    return f"the rate limit of all running work, {held.rps:,} keys a second"
 
 
 def _passes(client: "redis.Redis", now: float) -> list[dict[str, Any]]:

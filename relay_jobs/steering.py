@@ -7,12 +7,13 @@ from typing import Any
 import redis
 
 from relay_jobs import control
-from relay_jobs.errors import UsageError
+from relay_jobs.access import require_access
+from relay_jobs.errors import Refused, UsageError
 from relay_jobs.jobs import parse_workspace
 from relay_jobs.ladder import Ladder, Stranger
 from relay_jobs.moves import Move, Moves
 from relay_jobs.quarantine import Quarantine, Record
-from relay_jobs.servers import CLIENT_NAME, Server, bytes_client, identify, name_connections
+from relay_jobs.servers import CLIENT_NAME, REPLICA, Server, bytes_client, identify, name_connections
 from relay_jobs.settings import Settings
 from relay_jobs.stages import Stage
 from relay_jobs.status import status
@@ -29,7 +30,7 @@ class Steering:
         sleep: how to rest.
 
     Raises:
-        UnsupportedServer: a cluster, Redis below 7.0, or a server that does not answer INFO.
+        UnsupportedServer: a cluster, Redis below 7.0, or a server or user without a command that it needs.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Steering:
         self.settings = settings or Settings.from_env()
         self.who, self._sleep = who, sleep
         self.server: Server = identify(self.client)
+        require_access(self.client, engines=True)
         self.ladder = Ladder(self.client)
         self.quarantine = Quarantine(self.client)
         self.moves = Moves(self.client, self.settings, who)
@@ -63,12 +65,14 @@ class Steering:
         override: str | None = None,
     ) -> Move:
         """See :meth:`Moves.set_stage`."""
+        self._refuse_replica("a move")
         if workspace is not None:
             parse_workspace(workspace)
         return self.moves.set_stage(target, workspace, legacy_writers_gone=legacy_writers_gone, override=override)
 
     def rollback(self, workspace: str | None = None) -> list[Move]:
         """See :meth:`Moves.rollback`."""
+        self._refuse_replica("a rollback")
         return self.moves.rollback(None if workspace is None else parse_workspace(workspace))
 
     def pause(self, why: str) -> None:
@@ -98,9 +102,18 @@ class Steering:
         self.ladder.note(event)
         return fresh
 
+    def record_answer(self, run: str, answer: str, why: str) -> None:
+        """Keep in the history what became of the question whether a run's full backfill may begin."""
+        self._refuse_replica("an approval")
+        self.ladder.note({"event": "approval", "run": run, "answer": answer, "who": self.who, "why": why})
+
     def strangers(self) -> list[Stranger]:
         """Connections that do not carry the library's name: evidence for or against old processes."""
         return self.ladder.strangers(CLIENT_NAME)
+
+    def _refuse_replica(self, what: str) -> None:
+        if self.server.replica:
+            raise Refused(f"{what} writes; nothing was written", [REPLICA.format(self.server.address)])
 
     def status(self) -> dict[str, Any]:
         """Stages, the run at work, progress, and what was proven last; plain values."""

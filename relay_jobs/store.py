@@ -1,23 +1,21 @@
 """The job store: every call is one atomic script that reads the stage itself, in one round trip."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import redis
 
 from relay_jobs import keys
-from relay_jobs.calls import OUTCOME_TTL_MS, Calls, pairs_to_dict
+from relay_jobs.calls import OUTCOME_TTL_MS, Calls
 from relay_jobs.claims import Claims
+from relay_jobs.enqueueing import Enqueueing
 from relay_jobs.errors import (
     ClaimLost,
     ForeignJob,
-    IdempotencyConflict,
     IllegalTransition,
     InvalidPayload,
-    JobExists,
     JobNotFound,
     UsageError,
 )
@@ -26,11 +24,12 @@ from relay_jobs.jobs import (
     Enqueued,
     Job,
     JobStatus,
+    NewJob,
     Page,
-    decode_id,
     encode_id,
     encode_json,
-    job_from_hash,
+    encode_text,
+    job_from_values,
     parse_job_id,
     parse_status,
     parse_workspace,
@@ -40,13 +39,9 @@ from relay_jobs.metrics import StoreMetrics
 from relay_jobs.scripting import Arg, Script
 from relay_jobs.settings import Settings
 
-_ENQUEUE = Script("enqueue_jobs")
 _GET = Script("get_job")
 _UPDATE = Script("update_job")
 _DELETE = Script("delete_job")
-
-_REQUEST_TTL_MS = 24 * 3600 * 1000
-_TTL_MAX_SECONDS = 100 * 366 * 86_400
 
 
 class JobStore:
@@ -59,7 +54,7 @@ class JobStore:
         now: the clock that stamps jobs.
 
     Raises:
-        UnsupportedServer: a cluster, or Redis below 7.0.
+        UnsupportedServer: a cluster, Redis below 7.0, or a server or user without a command that it needs.
         FlagConflict: an environment flag contradicts the recorded stage.
     """
 
@@ -74,6 +69,7 @@ class JobStore:
         settings = settings or Settings.from_env()
         self._now = now
         self._calls = Calls(client, settings, metrics)
+        self._enqueueing = Enqueueing(self._calls)
         self._claims = Claims(self._calls, settings.claim_lease_seconds)
         self._listing = Listing(self._calls)
         self._calls.start(settings)
@@ -107,48 +103,36 @@ class JobStore:
             UsageError: an argument that is not allowed; nothing was written.
             WrongType: the queue or the index holds another type; nothing was written.
         """
-        workspace = parse_workspace(workspace_id)
-        identity = parse_job_id(str(uuid.uuid4()) if job_id is None else job_id)
-        request = None if client_request_id is None else parse_job_id(client_request_id, "client_request_id")
-        fields = {
-            "job_id": encode_id(identity),
-            "status": JobStatus.PENDING.encode(),
-            "action_provider": _text(action_provider, "action_provider"),
-            "action_name": _text(action_name, "action_name"),
-            "params": encode_json(params, "params"),
-            "workspace_id": workspace.encode(),
-            "actor_id": _text(actor_id, "actor_id"),
-            "result": b"",
-            "enqueued_at": self._stamp().encode(),
-            "started_at": b"",
-            "finished_at": b"",
-        }
-        outcome = keys.call(uuid.uuid4().hex)
-        where = [outcome, keys.QUEUE, keys.index(workspace), keys.legacy(identity), keys.scoped(workspace, identity)]
-        if request is None:
-            where += [outcome, outcome]
-        else:
-            where += [keys.idempotency(workspace, request), keys.digest(workspace, request)]
-        args: list[Arg] = [workspace, *self._calls.routing, OUTCOME_TTL_MS, _REQUEST_TTL_MS]
-        args += [encode_id(identity), b"" if request is None else _payload_digest(fields), _milliseconds(ttl_seconds)]
-        args += [len(fields), *(part for pair in fields.items() for part in pair)]
-        reply = self._calls.write(workspace, _ENQUEUE, tuple(where), *args)
-        if reply[0] == b"conflict":
-            raise IdempotencyConflict(str(client_request_id))
-        if reply[0] == b"taken":
-            raise JobExists(identity)
-        return Enqueued(decode_id(reply[2]), reply[3] == b"1")
+        job = NewJob(action_provider, action_name, params, client_request_id, job_id, ttl_seconds)
+        return self._enqueueing.all(parse_workspace(workspace_id), (job,), actor_id, self._utc())[0]
+
+    def enqueue_many(self, workspace_id: str, jobs: Sequence[NewJob], actor_id: str) -> tuple[Enqueued, ...]:
+        """Create and queue several jobs of a workspace, all of them or none; answers in the order of ``jobs``.
+
+        A request id that occurs twice among them is a repeat like any other.
+
+        Args:
+            workspace_id: whose jobs they are.
+            jobs: 1 to 100 of them.
+            actor_id: who asked for them.
+
+        Raises:
+            IdempotencyConflict: a request id was used for another payload.
+            JobExists: a ``job_id`` is taken, whoever has it.
+            UsageError: an argument that is not allowed; nothing was written.
+            WrongType: the queue or the index holds another type; nothing was written.
+        """
+        return self._enqueueing.all(parse_workspace(workspace_id), jobs, actor_id, self._utc())
 
     def get_job(self, job_id: str, workspace_id: str) -> Job | None:
         """The job, or ``None`` for an unknown and a foreign id alike."""
-        identity, workspace = parse_job_id(job_id), parse_workspace(workspace_id)
-        where = (keys.legacy(identity), keys.scoped(workspace, identity))
-        reply = self._calls.run(_GET, where, workspace, encode_id(identity), *self._calls.routing)
+        workspace, raw = parse_workspace(workspace_id), encode_id(parse_job_id(job_id))
+        reply = self._calls.run(_GET, keys.copies(workspace, raw), workspace, raw, *self._calls.routing)
         if reply[0] == b"miss":
             self._calls.metrics.read(workspace, "miss")
             return None
-        self._calls.metrics.read(workspace, "new" if reply[1] == b"workspace" else "old")
-        return job_from_hash(encode_id(identity), workspace, pairs_to_dict(reply[2]))
+        self._calls.metrics.read(workspace, "new" if reply[0] == b"workspace" else "old")
+        return job_from_values(raw, workspace, reply[1])
 
     def list_jobs(
         self, workspace_id: str, status: str | None = None, limit: int = 50, cursor: str | None = None
@@ -204,14 +188,15 @@ class JobStore:
         if workspace is not None:
             where += [keys.scoped(workspace, identity), keys.index(workspace)]
         args: list[Arg] = [encode_id(identity), workspace or "", wanted]
-        args += [b"" if result is None else encode_json(result, "result"), _text(error or "", "error"), self._stamp()]
+        outcome = (b"" if result is None else encode_json(result, "result"), encode_text(error or "", "error"))
+        args += [*outcome, self._stamp()]
         args += [*self._calls.routing, self._claims.token(workspace, identity), OUTCOME_TTL_MS]
         reply = self._calls.write(workspace or "", _UPDATE, tuple(where), *args)
         _raise_unless_updated(reply, identity, wanted)
         owner = reply[2].decode()
         if wanted in TERMINAL:
             self._claims.forget(owner, identity)
-        return job_from_hash(encode_id(identity), owner, pairs_to_dict(reply[3]))
+        return job_from_values(encode_id(identity), owner, reply[3])
 
     def delete_job(self, job_id: str, workspace_id: str) -> bool:
         """Remove both copies and the index entry in one step; whether the stage in force knew the job."""
@@ -244,7 +229,11 @@ class JobStore:
         return self._claims.renew(job_id, worker_id)
 
     def _stamp(self) -> str:
-        return self._now().astimezone(UTC).isoformat(timespec="microseconds")
+        return self._utc().isoformat(timespec="microseconds")
+
+    def _utc(self) -> datetime:
+        now = self._now()
+        return now if now.tzinfo is UTC else now.astimezone(UTC)
 
 
 def _raise_unless_updated(reply: list[Any], job_id: str, wanted: JobStatus) -> None:
@@ -260,30 +249,3 @@ def _raise_unless_updated(reply: list[Any], job_id: str, wanted: JobStatus) -> N
         case b"sealed":
             msg = "workspace_id is required in stage sealed: the legacy copy no longer says whose job it is"
             raise UsageError(msg)
-
-
-def _text(value: object, what: str) -> bytes:
-    if not isinstance(value, str):
-        msg = f"{what} must be text, not {type(value).__name__}"
-        raise InvalidPayload(msg)
-    try:
-        return value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        # Not chained: that error carries the whole text.
-        msg = f"{what} cannot be stored as UTF-8"
-        raise InvalidPayload(msg) from None
-
-
-def _payload_digest(fields: dict[str, bytes]) -> bytes:
-    parts = (fields[name] for name in ("action_provider", "action_name", "params"))
-    return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest().encode()
-
-
-def _milliseconds(ttl_seconds: float | None) -> str:
-    if ttl_seconds is None:
-        return ""
-    # Written so that NaN is refused too.
-    if not 0.001 <= ttl_seconds <= _TTL_MAX_SECONDS:
-        msg = f"invalid ttl_seconds {ttl_seconds!r}: allowed is 0.001 to {_TTL_MAX_SECONDS}"
-        raise UsageError(msg)
-    return str(round(ttl_seconds * 1000))

@@ -1,4 +1,4 @@
-"""Terms of a run: the bounds of what may be asked for, and what is taken where nothing is."""
+"""Terms of a run or a server: the bounds of what may be asked for, and what is taken where nothing is."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,10 +8,9 @@ from relay_jobs.jobs import parse_workspace
 
 Batch = int | Literal["auto"]
 
-DEFAULT_RPS = 1000
+DEFAULT_THREADS = 16
 NUMBER_MAX = 10**9
 BATCH_MAX = 10_000
-_BATCH, _BATCH_FULL_SPEED = 100, 500
 
 
 def parse_scope(workspaces: Sequence[str]) -> tuple[str, ...]:
@@ -27,10 +26,10 @@ def positive(name: str, value: int | None) -> int | None:
     return value
 
 
-def parse_batch(batch: Batch, rps: int | None) -> int:
-    """Keys of one SCAN step; without a rate limit nobody else uses the server, and they are more."""
+def parse_batch(batch: Batch) -> int | None:
+    """Keys of one SCAN step; ``None`` sizes the steps by time."""
     if batch == "auto":
-        return _BATCH_FULL_SPEED if rps is None else _BATCH
+        return None
     if type(batch) is not int or not 1 <= batch <= BATCH_MAX:
         msg = f"invalid batch {batch!r}: allowed is 'auto' or a whole number from 1 to {BATCH_MAX}"
         raise UsageError(msg)

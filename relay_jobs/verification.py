@@ -11,10 +11,12 @@ import redis
 from relay_jobs import keys
 from relay_jobs.errors import Fenced, PassVoid
 from relay_jobs.jobs import decode_id
+from relay_jobs.pace import Pace
 from relay_jobs.parity import Finding
-from relay_jobs.progress import Sample, Verdict, partition_fraction
+from relay_jobs.progress import Sample, Verdict, VerifyStep, partition_fraction
 from relay_jobs.scripting import Script
 from relay_jobs.servers import identify
+from relay_jobs.stepping import Steps, microseconds
 
 _COMPARE = Script("compare_jobs", "engine", read_only=True)
 _EXTRA = Script("find_extra", "engine", read_only=True)
@@ -26,16 +28,9 @@ _SETTLE_SECONDS = 0.02
 # A job whose copies still move after so many readings is called what the last one found.
 _READINGS = 8
 _COUNTED = frozenset(Finding)
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyStep:
-    """One step of a verification: which direction, how many keys so far, visited part of the whole, a notice."""
-
-    direction: str
-    checked: int
-    fraction: float
-    notice: str = ""
+# Equal copies, but a listing would not find the job, or not in its place; `sealed` has one copy.
+_UNINDEXED = "unindexed"
+_INSTANT = frozenset({Finding.MISSING.value, _UNINDEXED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +71,7 @@ class Verification:
         scope: workspaces, comma-separated, '' for all.
         flag_stage: what the process's flags mean, for workspaces without a recorded stage.
         repairing_as: the run that holds the lease, to repair what is found; default: only look.
-        batch: keys of one SCAN step.
-        rest: seconds of rest for each second of work, so that tenants get their share.
+        pace: how fast it may go.
         sleep: how to rest.
         quarantine: told of every legacy job that is not valid.
     """
@@ -89,13 +83,13 @@ class Verification:
         scope: str,
         flag_stage: str,
         repairing_as: str | None = None,
-        batch: int = 100,
-        rest: float = 1.0,
+        pace: Pace,
         sleep: Callable[[float], None] = time.sleep,
         quarantine: Callable[[list[Quarantined]], None] = lambda _: None,
     ) -> None:
         self._client, self._scope, self._flag_stage = client, scope, flag_stage
-        self._run, self._batch, self._rest, self._sleep = repairing_as, batch, rest, sleep
+        self._run, self._sleep = repairing_as, sleep
+        self._steps = Steps(client, pace, sleep=sleep)
         self._quarantine = quarantine
         # Whoever names a workspace wants to know; otherwise stage legacy has nothing to compare.
         self._leave_out = "0" if scope else "1"
@@ -112,8 +106,8 @@ class Verification:
             if notice:
                 yield VerifyStep("legacy", 0, 0.0, notice)
             try:
-                yield from self._walk("legacy", self._compare_step, 0.0)
-                yield from self._walk("workspace", self._extra_step, 0.5)
+                yield from self._walk("legacy", 0.0)
+                yield from self._walk("workspace", 0.5)
             except PassVoid as void:
                 notice = f"starting over: {void.reason}"
             else:
@@ -139,66 +133,56 @@ class Verification:
         """What is not equal, by workspace; workspaces without such a job are left out."""
         return {workspace: dict(found) for workspace, found in self._tally.findings.items()}
 
-    def _walk(self, direction: str, step: Callable[[int], int], offset: float) -> Iterator[VerifyStep]:
+    def _walk(self, direction: str, offset: float) -> Iterator[VerifyStep]:
+        script = _COMPARE if direction == "legacy" else _EXTRA
+        left: list[bytes] = []
         cursor, first = 0, True
-        while cursor or first:
-            began, first = time.monotonic(), False
-            cursor = step(cursor)
-            fraction = partition_fraction(cursor, 0, 0) if cursor else 1.0
-            yield VerifyStep(direction, self._checked(), offset + fraction / 2)
-            self._sleep((time.monotonic() - began) * self._rest)
+        while cursor or left or first:
+            while self._steps.pace.hibernating:
+                yield self._step(direction, cursor, offset)
+                self._steps.hibernate()
+            # What the step before had no time for comes first; the cursor lies behind it.
+            reply = self._ask(self._steps.send, script, cursor, microseconds(self._steps.pace.longest), *left)
+            doubts = _doubts(reply[3])
+            self._count(reply[2], doubts)
+            self._settle(doubts, script)
+            cursor, left, first = cursor if left else int(reply[1]), reply[5], False
+            yield self._step(direction, cursor, offset)
+            self._steps.rest()
+
+    def _step(self, direction: str, cursor: int, offset: float) -> VerifyStep:
+        fraction = partition_fraction(cursor, 0, 0) if cursor else 1.0
+        return VerifyStep(direction, self._checked(), offset + fraction / 2, held_by=self._steps.pace.held_by)
 
     def _checked(self) -> int:
         return sum(number for name, number in self._tally.counts.items() if name in _COUNTED)
 
-    def _compare_step(self, cursor: int) -> int:
-        reply = self._compare(cursor)
-        doubts = _doubts(reply[3])
-        self._count(reply[2], doubts)
-        self._settle(doubts, self._compare_again)
-        return int(reply[1])
+    def _again(self, script: Script, doubts: list[Doubt]) -> list[Any]:
+        names = [(doubt.job_id,) if script is _COMPARE else (doubt.workspace, doubt.job_id) for doubt in doubts]
+        return self._ask(self._run_at_once, script, 0, "", *(part for name in names for part in name))
 
-    def _extra_step(self, cursor: int) -> int:
-        reply = self._extra(cursor, self._batch)
-        doubts = _doubts(reply[3])
-        self._count(reply[2], doubts)
-        self._settle(doubts, self._extra_again)
-        return int(reply[1])
+    def _run_at_once(self, script: Script, *args: Any) -> list[Any]:
+        return script(self._client, *args)
 
-    def _compare(self, cursor: int, *ids: bytes) -> list[Any]:
-        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, self._batch)
-        reply = self._ask(_COMPARE, *head, *ids)
+    def _ask(self, send: Callable[..., list[Any]], script: Script, cursor: int, *args: Any) -> list[Any]:
+        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, self._steps.pace.keys)
+        reply = send(script, (), *head, *args)
+        if reply[0] == b"void":
+            msg = "the server process is another one; what was compared before proves nothing"
+            raise PassVoid(msg)
         if reply[4]:
             self._record_quarantined(reply[4])
         return reply
 
-    def _compare_again(self, doubts: list[Doubt]) -> list[Any]:
-        return self._compare(0, *(doubt.job_id for doubt in doubts))
-
-    def _extra_again(self, doubts: list[Doubt]) -> list[Any]:
-        names = [part for doubt in doubts for part in (doubt.workspace, doubt.job_id)]
-        return self._extra(0, 0, *names)
-
-    def _extra(self, cursor: int, count: int, *names: bytes) -> list[Any]:
-        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, count)
-        return self._ask(_EXTRA, *head, *names)
-
-    def _ask(self, script: Script, *args: Any) -> list[Any]:
-        reply = script(self._client, (), *args)
-        if reply[0] == b"void":
-            msg = "the server process is another one; what was compared before proves nothing"
-            raise PassVoid(msg)
-        return reply
-
-    def _settle(self, doubts: list[Doubt], again: Callable[[list[Doubt]], list[Any]]) -> None:
+    def _settle(self, doubts: list[Doubt], script: Script) -> None:
         """Read doubtful jobs again until two readings agree; only then is a finding counted."""
         for reading in range(_READINGS):
             if not doubts:
                 return
-            if any(doubt.finding != Finding.MISSING for doubt in doubts):
+            if any(doubt.finding not in _INSTANT for doubt in doubts):
                 self._sleep(_SETTLE_SECONDS * 2**reading)
             before = {(d.workspace, d.job_id): d for d in doubts}
-            reply = again(doubts)
+            reply = self._again(script, doubts)
             now = _doubts(reply[3])
             self._count(reply[2], now)
             doubts = []
@@ -215,12 +199,14 @@ class Verification:
             if done:
                 self._tally.repaired += what not in {"equal", "gone"}
                 # What is equal or gone now is counted as that, so that the books still balance.
-                self._tally.counts["equal"] += what not in {"removed", "gone"}
+                self._tally.counts["equal"] += what not in {"removed", "gone", "listed"}
                 return
             reason = what
         self._tally.counts[finding] += 1
+        self._tally.counts["equal"] += finding == _UNINDEXED and doubt.reason != "sealed"
         self._tally.findings.setdefault(doubt.workspace.decode(), Counter())[finding] += 1
-        if len(self._tally.samples) < SAMPLES:
+        # What a repair or a pass mends by itself leaves room for what needs eyes.
+        if len(self._tally.samples) < (SAMPLES // 4 if finding == _UNINDEXED else SAMPLES):
             sample = Sample(decode_id(doubt.job_id), doubt.workspace.decode(), finding, reason)
             self._tally.samples.append(sample)
 

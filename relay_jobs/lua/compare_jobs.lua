@@ -1,17 +1,17 @@
 -- Compares legacy jobs with their workspace copies, along a SCAN step or for given ids; reads only.
 -- KEYS:
 -- ARGV: server process, scope, flag stage, '1' if workspaces in stage legacy are left out, SCAN cursor, SCAN count,
---       then ids to compare instead of a SCAN step
+--       microseconds after which it ends or '', then ids to compare instead of a SCAN step
 -- Returns: {'ok', next cursor, {name, count, ...}, {id, workspace, finding, reason, fingerprint, ...},
---           {quarantined id, workspace, reason, '1' if acknowledged, ...}} | {'void'}
+--           {quarantined id, workspace, reason, '1' if acknowledged, ...}, {id left for the next step, ...}} | {'void'}
 if ARGV[1] ~= server_process() then return {'void'} end
 local chosen, stage, leave_out = parse_scope(ARGV[2]), stage_cache(ARGV[3]), ARGV[4] == '1'
+local time_is_over = ARGV[7] ~= '' and stopwatch(tonumber(ARGV[7])) or never
 local cursor, keys = ARGV[5], {}
-if #ARGV > 6 then
-  for i = 7, #ARGV do keys[#keys + 1] = legacy_key(ARGV[i]) end
+if #ARGV > 7 then
+  for i = 8, #ARGV do keys[#keys + 1] = legacy_key(ARGV[i]) end
 else
-  local step = call('SCAN', cursor, 'MATCH', K.legacy .. '*', 'COUNT', ARGV[6])
-  cursor, keys = step[1], step[2]
+  cursor, keys = scan_some(cursor, K.legacy .. '*', tonumber(ARGV[6]), at_end, time_is_over)
 end
 
 -- Both sides as one digest: two readings that differ are of a job that moves.
@@ -27,9 +27,10 @@ end
 
 local counts, suspects, quarantined = {}, {}, {}
 local function count(name) counts[name] = (counts[name] or 0) + 1 end
+local compared = 0
 for _, key in ipairs(keys) do
   local id = id_of(key)
-  local state, workspace, fault, enqueued_at = legacy_state(id)
+  local state, workspace, fault, enqueued_at = legacy_state(id, key)
   if state == 'absent' then
     count('gone')
   elseif chosen and not (workspace and chosen[workspace]) then
@@ -41,23 +42,31 @@ for _, key in ipairs(keys) do
   elseif leave_out and stage(workspace) == 'legacy' then
     count('filtered')
   else
-    local copy, finding, reason = scoped_state(workspace, id), 'equal', nil
+    local copy_key, finding, reason = scoped_key(workspace, id), 'equal', nil
+    local alike = identical(key, copy_key)
+    local copy = alike and 'whole' or scoped_state(workspace, id)
     if copy ~= 'whole' then
       finding, reason = 'missing', copy
-    elseif not same(key, scoped_key(workspace, id)) then
+    elseif not same_expiry(key, copy_key) then
+      finding, reason = 'different', 'expiry'
+    elseif not alike and not same_fields(key, copy_key) then
       finding, reason = 'different', 'content'
-      if call('PEXPIRETIME', key) ~= call('PEXPIRETIME', scoped_key(workspace, id)) then reason = 'expiry' end
-    elseif not typed('ZSCORE', K.index .. workspace, id) then
-      count('unindexed')
+    else
+      reason = index_fault(workspace, id, enqueued_at)
+      if reason then finding = 'unindexed' end
     end
     count(finding)
     if reason then
       -- A job without its copy cannot differ halfway: whether it got one is all that a second reading asks.
-      local print = finding == 'missing' and '' or fingerprint(key, scoped_key(workspace, id))
+      local print = finding == 'different' and fingerprint(key, copy_key) or ''
       for _, part in ipairs({id, workspace, finding, reason, print}) do suspects[#suspects + 1] = part end
     end
   end
+  compared = compared + 1
+  if time_is_over() then break end
 end
+local left = {}
+for i = compared + 1, #keys do left[#left + 1] = id_of(keys[i]) end
 local tally = {}
 for name, number in pairs(counts) do tally[#tally + 1], tally[#tally + 2] = name, integer(number) end
-return {'ok', cursor, tally, suspects, quarantined}
+return {'ok', cursor, tally, suspects, quarantined, left}

@@ -4,7 +4,7 @@
 -- Returns: {'ok', stage, '1' if the stage knew the job} | {'flags', stage} | {'type', key, found}
 local id, workspace = ARGV[1], ARGV[2]
 local recorded = stage_of(workspace, ARGV[3])
-if not reading_stage(recorded, ARGV[4]) then return {'flags', recorded} end
+if not reading_stage(recorded, ARGV[4], workspace) then return {'flags', recorded} end
 local known = call('GET', KEYS[1])
 if known then return {'ok', recorded, known} end
 
@@ -16,11 +16,8 @@ local copy = scoped_state(workspace, id)
 local old = state == 'valid' and owner == workspace
 if old then call('DEL', KEYS[2]) end
 if copy == 'whole' or (copy == 'partial' and side) then call('DEL', KEYS[3]) end
--- A dangling index entry may go too, but not one that a foreign or invalid job could stand behind.
-if side or old or copy == 'whole' then
-  call('ZREM', KEYS[4], id)
-  end_claim(workspace, id)
-end
+call('ZREM', KEYS[4], id)
+end_claim(workspace, id)
 local answer = side and '1' or '0'
 if side then call('SET', KEYS[1], answer, 'PX', ARGV[5]) end
 return {'ok', recorded, answer}

@@ -15,10 +15,12 @@ local function parse_scope(text)
   return chosen
 end
 
--- A stage look-up that asks once a step for each workspace.
+-- A stage look-up for many jobs in one step; with many stages on record it asks for one workspace at a time.
 local function stage_cache(flag_stage)
-  local known = {}
+  local known, all = {}, nil
+  if call('HLEN', K.stages) <= 100 then all = by_field(call('HGETALL', K.stages)) end
   return function(workspace)
+    if all then return all[workspace] or all['*'] or flag_stage end
     if not known[workspace] then known[workspace] = stage_of(workspace, flag_stage) end
     return known[workspace]
   end
@@ -31,12 +33,76 @@ local function parse_scoped(key)
   return string.match(string.sub(key, #K.scoped + 1), '^([A-Za-z0-9][A-Za-z0-9_%-]*):(.+)$')
 end
 
--- Label of a workspace in the metrics: the first ones get their own for good, so that no counter ever goes down.
-local function metric_label(workspace, most)
-  if workspace == '_invalid' or call('SISMEMBER', K.labels, workspace) == 1 then return workspace end
-  if call('SCARD', K.labels) >= most then return '_other' end
-  call('SADD', K.labels, workspace)
-  return workspace
+-- Names in portions that a command's arguments have room for.
+local function in_portions(names, act)
+  for first = 1, #names, 1000 do
+    local portion = {}
+    for i = first, math.min(first + 999, #names) do portion[#portion + 1] = names[i] end
+    act(portion)
+  end
+end
+
+local function names_of(map)
+  local names = {}
+  for name in pairs(map) do names[#names + 1] = name end
+  return names
+end
+
+-- Adds numbers to fields of a hash: two commands, however many fields.
+local function add_to(key, numbers)
+  in_portions(names_of(numbers), function(names)
+    local fields = {}
+    for i, before in ipairs(call('HMGET', key, unpack(names))) do
+      fields[2 * i - 1] = names[i]
+      fields[2 * i] = integer((tonumber(before or '') or 0) + numbers[names[i]])
+    end
+    call('HSET', key, unpack(fields))
+  end)
+end
+
+-- Labels of workspaces in the metrics: the first ones get their own for good, so that no counter ever goes down.
+local function metric_labels(by_workspace, most)
+  local labels = {}
+  in_portions(names_of(by_workspace), function(names)
+    local known = call('SMISMEMBER', K.labels, unpack(names))
+    for i, workspace in ipairs(names) do
+      local own = workspace == '_invalid' or known[i] == 1
+      if not own and call('SCARD', K.labels) < most then
+        call('SADD', K.labels, workspace)
+        own = true
+      end
+      labels[workspace] = own and workspace or '_other'
+    end
+  end)
+  return labels
+end
+
+-- Whether so many microseconds have gone by since now, by a clock that runs while a script does: TIME stands still.
+-- Valkey has os.clock; Redis 7.0 has none, but the time to live of a lease goes on, in milliseconds.
+local function stopwatch(microseconds)
+  local os = rawget(_G, 'os')
+  if os and os.clock then
+    local over = os.clock() + microseconds / 1000000
+    return function() return os.clock() >= over end
+  end
+  local began = call('PTTL', K.lease)
+  local over = began - math.max(2, math.ceil(microseconds / 1000))
+  return function() return began > 0 and call('PTTL', K.lease) <= over end
+end
+
+local function never() return false end
+
+local function at_end(cursor) return cursor == '0' end
+
+-- Keys by SCAN, and the cursor behind them: in a keyspace that holds little else than keys of others, several steps.
+local function scan_some(cursor, pattern, count, ended, time_is_over)
+  local found, rounds = {}, 0
+  repeat
+    local step = call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count)
+    cursor, rounds = step[1], rounds + 1
+    for _, key in ipairs(step[2]) do found[#found + 1] = key end
+  until #found >= count / 2 or rounds >= 40 or ended(cursor) or time_is_over()
+  return cursor, found
 end
 
 local PENDING_LOST = 'its list of scanned keys is gone'

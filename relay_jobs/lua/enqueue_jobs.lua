@@ -1,82 +1,72 @@
 -- Creates jobs in every schema that the stage writes, queues and indexes them: all of them or none.
 -- KEYS: call outcome, queue, index, then for each job: legacy copy, workspace copy, idempotency, digest
--- ARGV: workspace, flag stage, '1' if the process reads legacy, milliseconds the call's outcome is kept,
---       milliseconds a request is remembered, then for each job: id, digest or '' without a request id,
---       time to live in milliseconds or '', number of fields, then fields and values
--- Returns: {'ok', stage, id, '1' if created, id, ...} | {'conflict' | 'taken', number of the job} |
+-- ARGV: workspace, flag stage, '1' if the process reads legacy, milliseconds the call's outcome is kept or '',
+--       milliseconds a request is remembered, actor, time (ISO 8601), its score in the index, then for each job: id,
+--       digest or '' without a request id, time to live in milliseconds or '', provider, action, params
+-- Returns: lines: 'ok', stage, id, '1' if created, id, ... | {'conflict' | 'taken', number of the job} |
 --          {'type', key, found} | {'flags', stage}
-local workspace, flag_stage, request_ttl = ARGV[1], ARGV[2], ARGV[5]
-local recorded = stage_of(workspace, flag_stage)
-if not reading_stage(recorded, ARGV[3]) then return {'flags', recorded} end
-local rule = LADDER[recorded]
+local workspace, keep, request_ttl, actor, time, score = ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local stage = stage_of(workspace, ARGV[2])
+if not reading_stage(stage, ARGV[3], workspace) then return {'flags', stage} end
 
-local known = call('GET', KEYS[1])
-if known then
-  local reply = {'ok', recorded}
-  for part in string.gmatch(known, '[^\n]+') do reply[#reply + 1] = part end
-  return reply
-end
+-- A call that keeps no outcome finds its own ids under the ids of its requests.
+local known = keep ~= '' and call('GET', KEYS[1])
+if known then return 'ok\n' .. stage .. '\n' .. known end
 
-for _, want in ipairs({{KEYS[2], 'list'}, {KEYS[3], 'zset'}}) do
-  local found = other_type(want[1], want[2])
-  if found then return {'type', want[1], found} end
-end
+local wrong, found = KEYS[2], other_type(KEYS[2], 'list')
+if not found then wrong, found = KEYS[3], other_type(KEYS[3], 'zset') end
+if found then return {'type', wrong, found} end
 
 -- Everything that can be refused is looked at before the first write: a script is not rolled back.
-local jobs, ids, requests, at = {}, {}, {}, 6
+local jobs, ids, requests = {}, {}, {}
 for number = 1, (#KEYS - 3) / 4 do
-  local base = 3 + (number - 1) * 4
-  local job = {legacy = KEYS[base + 1], scoped = KEYS[base + 2], request = KEYS[base + 3], digest = KEYS[base + 4]}
-  job.id, job.hash, job.ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local count = tonumber(ARGV[at + 3])
-  job.fields = {}
-  for i = 1, count do
-    local field, value = ARGV[at + 3 + i * 2 - 1], ARGV[at + 3 + i * 2]
-    job.fields[i * 2 - 1], job.fields[i * 2] = field, value
-    if field == 'enqueued_at' then job.enqueued_at = value end
-  end
-  at = at + 4 + count * 2
-  if job.hash ~= '' then
-    local found = other_type(job.request, 'string')
-    if found then return {'type', job.request, found} end
-    local earlier = requests[job.request]
-    local first = earlier and earlier.id or call('GET', job.request)
+  local key, arg = number * 4, number * 6 + 3
+  local id, hash, request = ARGV[arg], ARGV[arg + 1], KEYS[key + 2]
+  local job = {id = id, hash = hash, legacy = KEYS[key], scoped = KEYS[key + 1], request = request, arg = arg}
+  if hash ~= '' then
+    local earlier = requests[request]
+    local first = earlier and earlier.id or typed('GET', request)
+    if first == nil then return {'type', request, other_type(request, 'string')} end
     if first then
-      local digest = earlier and earlier.hash or call('GET', job.digest)
-      if digest and digest ~= job.hash then return {'conflict', number} end
+      local digest = earlier and earlier.hash or call('GET', KEYS[key + 3])
+      if digest and digest ~= hash then return {'conflict', number} end
       job.first = first
     else
-      requests[job.request] = job
+      requests[request] = job
+      job.digest = KEYS[key + 3]
     end
   end
   if not job.first then
-    if ids[job.id] or call('EXISTS', job.legacy, job.scoped) > 0 then return {'taken', number} end
-    ids[job.id] = true
+    if ids[id] or call('EXISTS', job.legacy, job.scoped) > 0 then return {'taken', number} end
+    ids[id] = true
   end
   jobs[number] = job
 end
 
-local reply, outcome, now = {'ok', recorded}, {}, now_ms()
+local rule, answer = LADDER[stage], {}
 for _, job in ipairs(jobs) do
+  local id, arg = job.id, job.arg
   if not job.first then
-    -- An expired job of this id may still be held; its worker has nothing to do with the new one.
-    end_claim(workspace, job.id)
-    for _, side in ipairs({'legacy', 'scoped'}) do
-      if rule[side] then
-        call('HSET', job[side], unpack(job.fields))
-        if job.ttl ~= '' then call('PEXPIREAT', job[side], integer(now + tonumber(job.ttl))) end
-      end
-    end
-    call('ZADD', KEYS[3], integer(score_of(job.enqueued_at)), job.id)
-    call('RPUSH', KEYS[2], rule.legacy and job.id or claim_member(workspace, job.id))
+    -- An expired job of this id may still be held; its worker has nothing to do with the new one. A call that keeps no
+    -- outcome has made its ids itself: nobody has held them.
+    if keep ~= '' then end_claim(workspace, id) end
+    local copy = rule.legacy and job.legacy or job.scoped
+    call('HSET', copy, 'job_id', id, 'status', 'pending', 'action_provider', ARGV[arg + 3], 'action_name', ARGV[arg + 4],
+      'params', ARGV[arg + 5], 'workspace_id', workspace, 'actor_id', actor, 'result', '', 'enqueued_at', time,
+      'started_at', '', 'finished_at', '')
+    local ttl = ARGV[arg + 2]
+    if ttl ~= '' then call('PEXPIREAT', copy, integer(now_ms() + tonumber(ttl))) end
+    if rule.legacy and rule.scoped then carry(copy, job.scoped) end
+    call('ZADD', KEYS[3], score, id)
+    call('RPUSH', KEYS[2], rule.legacy and id or claim_member(workspace, id))
     if job.hash ~= '' then
-      call('SET', job.request, job.id, 'PX', request_ttl)
+      call('SET', job.request, id, 'PX', request_ttl)
       call('SET', job.digest, job.hash, 'PX', request_ttl)
     end
   end
-  local id, created = job.first or job.id, job.first and '0' or '1'
-  reply[#reply + 1], reply[#reply + 2] = id, created
-  outcome[#outcome + 1], outcome[#outcome + 2] = id, created
+  local created = not job.first or (keep == '' and job.first == id)
+  answer[#answer + 1], answer[#answer + 2] = job.first or id, created and '1' or '0'
 end
-call('SET', KEYS[1], table.concat(outcome, '\n'), 'PX', ARGV[4])
-return reply
+answer = table.concat(answer, '\n')
+if keep ~= '' then call('SET', KEYS[1], answer, 'PX', keep) end
+return 'ok\n' .. stage .. '\n' .. answer

@@ -1,11 +1,11 @@
 -- Reads one job of a workspace by the stage in force.
 -- KEYS: legacy copy, workspace copy (named for access control)
 -- ARGV: workspace, job id, stage of the process's flags, '1' if the process reads legacy
--- Returns: {'ok', side, flat fields} | {'miss'} | {'flags', stage}
+-- Returns: {side, values} | {'miss'} | {'flags', stage}
 local workspace, id = ARGV[1], ARGV[2]
 local recorded = stage_of(workspace, ARGV[3])
-local stage = reading_stage(recorded, ARGV[4])
+local stage = reading_stage(recorded, ARGV[4], workspace)
 if not stage then return {'flags', recorded} end
-local side, flat = read_job(stage, workspace, id)
+local side, values = read_job(stage, workspace, id)
 if not side then return {'miss'} end
-return {'ok', side, flat}
+return {side, values}

@@ -1,7 +1,8 @@
 -- Opens or joins a pass: takes the run's lease and a partition's, and finds out whether its checkpoint still counts.
 -- KEYS: progress, run record, step record, partition lease
 -- ARGV: run, lease in milliseconds, database, scope, bits wanted, '1' to restart, partition or '' to open, owner,
---       keys to examine or '', rate a second or '', milliseconds a checkpoint is kept, who
+--       keys to examine or '', rate a second or '', milliseconds a checkpoint is kept, who,
+--       '1' if no process without the library writes any more, '1' to walk again a partition that is walked
 -- Returns: {'ok', 'new' | 'resumed' | 'void' | 'walked', reason, bits, generation, token, cursor} |
 --          {'held', 'run' | 'partition', holder, ms left}
 local run, lease, database, scope, partition, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7], ARGV[8]
@@ -13,7 +14,7 @@ local walker = not opening and other_holder(KEYS[4], owner)
 if walker then return {'held', 'partition', walker, call('PTTL', KEYS[4])} end
 
 local now = now_ms()
-local names = {'state', 'server', 'database', 'scope', 'epoch', 'bits', 'generation', 'pattern'}
+local names = {'state', 'server', 'database', 'scope', 'epoch', 'bits', 'generation', 'pattern', 'alone'}
 local values, at = call('HMGET', KEYS[1], unpack(names)), {}
 for i, name in ipairs(names) do at[name] = values[i] end
 local server = server_process()
@@ -33,7 +34,7 @@ local found, reason = 'resumed', ''
 if not at.state then
   found = opening and 'new' or 'void'
   reason = opening and '' or 'its checkpoint is gone'
-elseif opening and ARGV[6] == '1' then
+elseif opening and ARGV[6] == '1' and call('HEXISTS', KEYS[3], 'restarted') == 0 then
   found, reason = 'void', 'a restart was asked for'
 elseif opening and at.state == 'complete' then
   found = 'new'
@@ -45,6 +46,8 @@ elseif at.scope ~= scope or at.pattern ~= K.legacy then
   found, reason = 'void', 'it was written for other workspaces'
 elseif at.epoch ~= epoch() then
   found, reason = 'void', 'a workspace has entered dual_write since'
+elseif not opening and at.bits ~= ARGV[5] then
+  found, reason = 'void', 'it was divided into another number of partitions'
 elseif not pending_complete() then
   found, reason = 'void', PENDING_LOST
 end
@@ -54,12 +57,14 @@ if found ~= 'resumed' then
   if at.bits then
     for number = 0, 2 ^ tonumber(at.bits) - 1 do call('DEL', KEYS[1] .. ':pending:' .. integer(number)) end
   end
-  -- Partitions are numbered by the tasks that are already out; only an opening may choose anew.
-  if opening then bits = ARGV[5] end
+  bits = ARGV[5]
   generation = integer(call('INCR', K.fence))
+  -- A walker that starts a pass over has not asked; what its opening was told holds for its epoch.
+  local alone = ARGV[13]
+  if not opening then alone = at.epoch == epoch() and at.alone or '0' end
   call('DEL', KEYS[1])
   call('HSET', KEYS[1], 'state', 'walking', 'server', server, 'database', database, 'scope', scope, 'epoch', epoch(),
-    'bits', bits, 'generation', generation, 'pattern', K.legacy, 'started_at', integer(now))
+    'bits', bits, 'generation', generation, 'pattern', K.legacy, 'alone', alone, 'started_at', integer(now))
 end
 
 take_lease(K.lease, run, lease)
@@ -69,6 +74,8 @@ if call('HSETNX', KEYS[2], 'started_at', integer(now)) == 1 then
   if ARGV[10] ~= '' then call('HSET', KEYS[2], 'rps', ARGV[10]) end
 end
 call('HSETNX', KEYS[3], 'started_at', integer(now))
+-- A step starts over once: what opens it again goes on.
+if ARGV[6] == '1' then call('HSET', KEYS[3], 'restarted', '1') end
 if ARGV[9] ~= '' then call('HSETNX', KEYS[3], 'budget', ARGV[9]) end
 call('HSET', KEYS[3], 'progress', KEYS[1])
 
@@ -77,17 +84,23 @@ if not opening then
   local walked_by = call('HGET', KEYS[1], 'done:' .. partition)
   local failed = (call('HGET', KEYS[1], 'errors:' .. partition) or '0') ~= '0'
   -- The same owner may come again because it was killed, or its last reply lost, after its end: its books stay.
-  if walked_by and (walked_by ~= owner or not failed) then
+  local again = ARGV[14] == '1'
+  if walked_by and not again and (walked_by ~= owner or not failed) then
     return {'ok', 'walked', '', bits, generation, '', '0'}
   end
   if walked_by then
-    -- It had errors and comes again: its task was cleared, so the partition is walked again.
-    for _, name in ipairs({'done', 'cursor', 'scanned', 'migrated', 'exists', 'conflict', 'invalid', 'filtered', 'gone', 'errors'}) do
-      call('HDEL', KEYS[1], name .. ':' .. partition)
+    call('HDEL', KEYS[1], 'done:' .. partition, 'cursor:' .. partition)
+    if failed then
+      -- It had errors and comes again, so its task was cleared: its books begin anew. Without errors they go on, and
+      -- what is met a second time counts as exists.
+      for _, name in ipairs({'scanned', 'migrated', 'exists', 'conflict', 'invalid', 'filtered', 'gone', 'errors'}) do
+        call('HDEL', KEYS[1], name .. ':' .. partition)
+      end
     end
-    call('HSET', KEYS[1], 'state', 'walking')
   end
   token = integer(call('INCR', K.fence))
+  -- A counter that came back from a snapshot counts the same number twice.
+  token = server .. ':' .. token
   call('HSET', KEYS[1], 'token:' .. partition, token)
   take_lease(KEYS[4], owner, lease)
   cursor = call('HGET', KEYS[1], 'cursor:' .. partition)

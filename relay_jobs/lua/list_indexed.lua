@@ -2,11 +2,11 @@
 -- KEYS: index
 -- ARGV: workspace, flag stage, '1' if the process reads legacy, status or '', jobs wanted, entries to look at,
 --       score and member to go on after ('' to begin), walk number or '' (a new walk)
--- Returns: {'ok', 'indexed' | 'mixed', walk number, score, member, '1' at the end, {id, flat fields, ...}} |
+-- Returns: {'ok', 'indexed' | 'mixed', walk number, score, member, '1' at the end, {id, values, ...}} |
 --          {'flags', stage} | {'expired'} | {'type', key, found}
 local workspace, status, wanted, budget = ARGV[1], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local recorded = stage_of(workspace, ARGV[2])
-local stage = reading_stage(recorded, ARGV[3])
+local stage = reading_stage(recorded, ARGV[3], workspace)
 if not stage then return {'flags', recorded} end
 local found = other_type(KEYS[1], 'zset')
 if found then return {'type', KEYS[1], found} end
@@ -65,16 +65,16 @@ for i = 1, #entries, 2 do
   if #items >= wanted * 2 then last = false break end
   member, score = entries[i], entries[i + 1]
   if walk == '0' or not is_late(workspace, member, tonumber(walk)) then
-    local side, flat = read_job(stage, workspace, member)
+    local side, values = read_job(stage, workspace, member)
     if side then
-      if status == '' or status_of(by_field(flat)['status'] or '') == status then
-        items[#items + 1], items[#items + 2] = member, flat
+      if status == '' or status_of(values[1] or '') == status then
+        items[#items + 1], items[#items + 2] = member, values
       end
     elseif call('EXISTS', legacy_key(member), scoped_key(workspace, member)) == 0 then
       dead[#dead + 1] = member
     end
   end
 end
--- Expired jobs leave their entries behind.
-for _, id in ipairs(dead) do call('ZREM', KEYS[1], id) end
+-- Expired jobs leave their entries behind; so does a reader of a replica, or one that may not write.
+for _, id in ipairs(dead) do redis.pcall('ZREM', KEYS[1], id) end
 return {'ok', walk == '0' and 'indexed' or 'mixed', walk, score, member, last and '1' or '0', items}

@@ -2,10 +2,10 @@
 -- KEYS: index
 -- ARGV: workspace, flag stage, '1' if the process reads legacy, status or '', walk number, SCAN cursor, jobs wanted,
 --       entries to look at, then ids to look at instead of a SCAN step
--- Returns: {'ok', next cursor, {id, flat fields, ...}} | {'flags', stage} | {'expired'}
+-- Returns: {'ok', next cursor, {id, values, ...}} | {'flags', stage} | {'expired'}
 local workspace, status, walk, wanted = ARGV[1], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[7])
 local recorded = stage_of(workspace, ARGV[2])
-local stage = reading_stage(recorded, ARGV[3])
+local stage = reading_stage(recorded, ARGV[3], workspace)
 if not stage then return {'flags', recorded} end
 local since = call('GET', K.walk .. workspace)
 if not since or tonumber(since) > walk then return {'expired'} end
@@ -31,9 +31,9 @@ local function met_in_index(id) return call('ZSCORE', KEYS[1], id) and not is_la
 
 local items = {}
 local function show(id)
-  local side, flat = read_job(stage, workspace, id)
-  if side and not met_in_index(id) and (status == '' or status_of(by_field(flat)['status'] or '') == status) then
-    items[#items + 1], items[#items + 2] = id, flat
+  local side, values = read_job(stage, workspace, id)
+  if side and not met_in_index(id) and (status == '' or status_of(values[1] or '') == status) then
+    items[#items + 1], items[#items + 2] = id, values
   end
 end
 

@@ -1,7 +1,7 @@
 -- Moves a scope along its rungs in one step, if it still stands where the mover looked.
 -- KEYS: stages, history, sealed and not reversed
 -- ARGV: workspace or '*', stage it stands on ('' if none is recorded), stage of all others ('' if none is recorded),
---       epoch, JSON event, stages passed ...
+--       epoch, JSON event, server process or '' for any, stages passed ...
 -- Returns: {'ok', epoch} | {'moved', stage, epoch}
 local scope, stood, default, seen_epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local stands = call('HGET', KEYS[1], scope) or ''
@@ -9,6 +9,7 @@ local epoch = call('HGET', KEYS[1], '*epoch') or '0'
 -- A workspace without a stage of its own stands where all others stand.
 local inherits = stood == '' and scope ~= '*'
 local moved = inherits and (call('HGET', KEYS[1], '*') or '') ~= default
+if ARGV[6] ~= '' and ARGV[6] ~= server_process() then moved = true end
 if moved or stands ~= stood or epoch ~= seen_epoch then return {'moved', stands, epoch} end
 local before = stood
 if inherits then
@@ -16,11 +17,16 @@ if inherits then
   if call('HEXISTS', KEYS[3], '*') == 1 then call('HSET', KEYS[3], scope, '1') end
 end
 if before == '' then before = 'legacy' end
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   local stage = ARGV[i]
   -- Whoever enters dual-write anew may have missed updates: what was proven before no longer counts.
   if before == 'legacy' and LADDER[stage].scoped then epoch = integer(call('HINCRBY', KEYS[1], '*epoch', 1)) end
   if stage == 'sealed' then call('HSET', KEYS[3], scope, '1') end
+  -- Processes without the library are supported there, so they may come back: it is no longer stated that none is left.
+  if stage == 'dual_write' and LADDER[before].rung > LADDER[stage].rung then
+    local time = call('TIME')
+    call('HSET', K.withdrawn, scope, time[1] .. '.' .. string.format('%06d', time[2]))
+  end
   if LADDER[stage].rung < LADDER['new_only'].rung then call('HDEL', KEYS[3], scope) end
   call('HSET', KEYS[1], scope, stage)
   before = stage

@@ -5,8 +5,8 @@
 local workspace = call('HGET', KEYS[2], ARGV[1] .. '\31' .. ARGV[2])
 if not workspace then return {'lost'} end
 local member = claim_member(workspace, ARGV[2])
-local token, worker = string.match(call('HGET', KEYS[2], member) or '', '^([^\31]*)\31(.*)$')
-if worker ~= ARGV[1] or (ARGV[3] ~= '' and token ~= ARGV[3]) then return {'lost'} end
+-- Whoever takes a job over removes its holder's entry, so a token can only be of another claim of the same name.
+if ARGV[3] ~= '' and string.match(call('HGET', KEYS[2], member), '^[^\31]*') ~= ARGV[3] then return {'lost'} end
 local ends = integer(now_ms() + tonumber(ARGV[4]))
 call('ZADD', KEYS[1], ends, member)
 return {'ok', ends}

@@ -46,10 +46,17 @@ local function stage_of(workspace, flag_stage)
   return recorded[1] or recorded[2] or flag_stage
 end
 
--- The stage a process reads by: READ_PREFERS_NEW=off goes by the legacy copy wherever it is written.
-local function reading_stage(stage, reads_legacy)
+-- Whether a workspace was in sealed, and its legacy copies were not written back since.
+local function unreversed(workspace)
+  local scope = call('HEXISTS', K.stages, workspace) == 1 and workspace or '*'
+  return call('HEXISTS', K.unreversed, scope) == 1
+end
+
+-- The stage a process reads by: READ_PREFERS_NEW=off goes by the legacy copy wherever it is written, and was all along.
+local function reading_stage(stage, reads_legacy, workspace)
   if reads_legacy ~= '1' then return stage end
   if not LADDER[stage].legacy then return nil end
+  if unreversed(workspace) then return nil end
   if LADDER[stage].rung > LADDER['dual_write'].rung then return 'dual_write' end
   return stage
 end
@@ -64,8 +71,8 @@ local function fault_of(id, workspace, job_id)
 end
 
 -- A legacy job: its state ('absent', 'valid', 'invalid'), workspace or nil, reason if invalid, enqueued_at, status.
-local function legacy_state(id)
-  local key = legacy_key(id)
+local function legacy_state(id, known_key)
+  local key = known_key or legacy_key(id)
   local head = typed('HMGET', key, 'workspace_id', 'job_id', 'enqueued_at', 'status')
   if not head then return 'invalid', nil, 'wrong_type' end
   if not head[1] and not head[2] and not head[4] and call('EXISTS', key) == 0 then return 'absent' end
@@ -130,8 +137,8 @@ local function offset_of(zone)
   return (sign == '-' and -1 or 1) * (tonumber(hours) * 3600 + tonumber(minutes) * 60)
 end
 
--- Microseconds since 1970 of an ISO 8601 text, 0 if it is none: the score of the listing index.
-local function score_of(text)
+-- Microseconds since 1970 of any ISO 8601 text, 0 if it is none.
+local function microseconds_of(text)
   local days = text and days_since_1970(string.sub(text, 1, 10))
   if not days then return 0 end
   local h, mi, s, fraction, zone = string.match(text, '^[T ](%d%d):(%d%d):(%d%d)[.,]?(%d*)(.*)$', 11)
@@ -141,6 +148,25 @@ local function score_of(text)
   if fraction ~= '' then score = score + tonumber(string.sub(fraction .. '00000', 1, 6)) end
   -- Beyond it a double is no exact integer, and the server would write it with an exponent.
   return math.max(-SCORE_MAX, math.min(score, SCORE_MAX))
+end
+
+-- Microseconds since 1970 of a minute, by its text: the jobs of one step share some.
+local minutes = {}
+
+-- The score of the listing index. A time of UTC as the library writes it is read in one look, all others at length.
+local function score_of(text)
+  if text and #text == 32 and string.find(text, '^%d%d%.%d%d%d%d%d%d%+00:00$', 18) then
+    local minute = string.sub(text, 1, 17)
+    local began = minutes[minute]
+    if not began then
+      began = microseconds_of(minute .. '00.000000+00:00')
+      minutes[minute] = began
+    end
+    if began > 0 and began < SCORE_MAX then
+      return math.min(began + string.sub(text, 18, 19) * 1000000 + string.sub(text, 21, 26), SCORE_MAX)
+    end
+  end
+  return microseconds_of(text)
 end
 
 -- Numbers as text without an exponent: Lua would write 1.7e+15.
@@ -171,8 +197,16 @@ end
 -- Indexes a job that was not indexed when it was enqueued; a listing that is under way must know of it.
 local function index_late(workspace, id, enqueued_at)
   -- An index of another type is reported by listings; it is no reason to hold up the work.
-  local added = typed('ZADD', K.index .. workspace, integer(score_of(enqueued_at)), id)
+  local added = typed('ZADD', K.index .. workspace, score_of(enqueued_at), id)
   if added == 1 then mark_late(workspace, id) end
+end
+
+-- What is wrong with a job's entry in the listing index: 'unlisted', 'misplaced', or nil.
+local function index_fault(workspace, id, enqueued_at)
+  local score = typed('ZSCORE', K.index .. workspace, id)
+  if not score then return 'unlisted' end
+  if tonumber(score) ~= score_of(enqueued_at) then return 'misplaced' end
+  return nil
 end
 
 -- Copies a whole job with its absolute expiry from one schema to the other, over a partial hash too.
@@ -196,22 +230,26 @@ local function by_field(flat)
   return map
 end
 
--- Both copies byte for byte, field order aside, and their expiry.
-local function same(left, right)
+-- Both copies byte for byte in their serialised form, as COPY makes them: half the work of reading them. A copy of a
+-- valid job that is the same is whole. If they differ they may still be equal, in another order.
+local function identical(left, right) return call('DUMP', left) == call('DUMP', right) end
+
+local function same_expiry(left, right) return call('PEXPIRETIME', left) == call('PEXPIRETIME', right) end
+
+-- Two hashes byte for byte, field order aside.
+local function same_fields(left, right)
+  if identical(left, right) then return true end
   local a, b = call('HGETALL', left), call('HGETALL', right)
   if #a ~= #b then return false end
-  local in_order = true
-  for i = 1, #a do
-    if a[i] ~= b[i] then in_order = false break end
+  local map = by_field(a)
+  for i = 1, #b, 2 do
+    if map[b[i]] ~= b[i + 1] then return false end
   end
-  if not in_order then
-    local map = by_field(a)
-    for i = 1, #b, 2 do
-      if map[b[i]] ~= b[i + 1] then return false end
-    end
-  end
-  return call('PEXPIRETIME', left) == call('PEXPIRETIME', right)
+  return true
 end
+
+-- Two hashes and their expiry.
+local function same(left, right) return same_fields(left, right) and same_expiry(left, right) end
 
 -- The copies that an update has to write, after carrying the whole job over to a copy that is absent.
 local function written_copies(stage, workspace, id, side, enqueued_at)
@@ -257,23 +295,27 @@ local function end_claim(workspace, id)
   end
 end
 
--- A job of this workspace in one schema, as flat fields; nil if that copy is absent, foreign or no copy.
-local function read_side(side, workspace, id)
-  local flat = typed('HGETALL', side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
-  if not flat or #flat == 0 then return nil end
-  local owner, job_id
-  for i = 1, #flat, 2 do
-    if flat[i] == 'workspace_id' then owner = flat[i + 1] elseif flat[i] == 'job_id' then job_id = flat[i + 1] end
-  end
-  if owner ~= workspace or (job_id and job_id ~= id) or not is_id(id) then return nil end
-  return flat
+-- What a hash says of its job, as the values of SHOWN, and of itself: its workspace and id, which a reader knows.
+local function shown(key)
+  local values = typed('HMGET', key, unpack(SHOWN))
+  if not values then return nil end
+  local workspace, id = values[#SHOWN - 1], values[#SHOWN]
+  values[#SHOWN], values[#SHOWN - 1] = nil, nil
+  return values, workspace, id
 end
 
--- A job as a stage reads it: side and flat fields, or nil.
+-- A job of this workspace in one schema, as shown; nil if that copy is absent, foreign or no copy.
+local function read_side(side, workspace, id)
+  local values, owner, job_id = shown(side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
+  if owner ~= workspace or (job_id and job_id ~= id) or not is_id(id) then return nil end
+  return values
+end
+
+-- A job as a stage reads it: side and values, or nil.
 local function read_job(stage, workspace, id)
   for _, side in ipairs(LADDER[stage].reads) do
-    local flat = read_side(side, workspace, id)
-    if flat then return side, flat end
+    local values = read_side(side, workspace, id)
+    if values then return side, values end
   end
   return nil
 end

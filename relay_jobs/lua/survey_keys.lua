@@ -26,7 +26,13 @@ for _, key in ipairs(step[2]) do
     elseif state == 'partial' then
       count('partial:' .. workspace)
     elseif state == 'other' then
-      count('third_generation')
+      -- A string is an older job whose id holds a colon, unless a job's copy is to stand there.
+      local older = not workspace or call('TYPE', key).ok == 'string'
+      if older and workspace then
+        local owner_state, owner = legacy_state(id)
+        older = not (owner_state == 'valid' and owner == workspace)
+      end
+      count(older and 'third_generation' or 'other_type')
     end
   end
 end

@@ -4,5 +4,6 @@
 -- Returns: {'ok'} | {'held', holder, ms left}
 local holder = other_holder(KEYS[1], ARGV[1])
 if holder then return {'held', holder, call('PTTL', KEYS[1])} end
-take_lease(KEYS[1], ARGV[1], ARGV[2])
+-- A server without memory refuses to take it anew, but not to keep it.
+if call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then take_lease(KEYS[1], ARGV[1], ARGV[2]) end
 return {'ok'}

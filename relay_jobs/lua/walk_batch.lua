@@ -1,21 +1,29 @@
 -- One step of a pass: identity check, SCAN, copies, index, counters and checkpoint; planned only, it writes nothing.
 -- KEYS: progress, pending keys, partition lease, run record, step record
 -- ARGV: 'copy' or 'plan', run, owner, token, partition, bits, generation (plan: server process), scope, flag stage,
---       keys to examine at most, SCAN count, lease in milliseconds, rate of this partition or '', samples at most,
---       milliseconds a checkpoint is kept, workspaces with a metric label of their own at most,
+--       SCAN count and keys to examine at most (0: only stay the holder), lease in milliseconds,
+--       rate of this partition or '', samples at most, milliseconds a checkpoint is kept,
+--       workspaces with a metric label of their own at most, microseconds after which it ends or '',
+--       microseconds to the next step of any walk or '', what holds it back,
 --       then when planning: cursor, budget or '', pending keys
 -- Returns: {'ok', 'more' | 'done' | 'limited', cursor, {outcome, count, ...}, {id, workspace, outcome, reason, ...},
---           {pending keys when planning}, budget or '', ms to rest} |
---          {'wait', ms, 'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} | {'fenced', holder}
+--           {pending keys when planning}, budget or '', microseconds to rest} | {'wait', microseconds, 'turn' | 'held' |
+--           'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} | {'fenced', holder}
 local copying = ARGV[1] == 'copy'
 local run, owner, token, partition, bits = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local most, scan_count, lease, slot_rate = tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[13])
-local chosen = parse_scope(ARGV[8])
+local most, lease, slot_rate = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
+local longest, spacing = tonumber(ARGV[16]), tonumber(ARGV[17])
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+if copying and spacing then
+  -- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them.
+  local turn = tonumber(call('HGET', K.bucket, 'turn') or '') or 0
+  if turn > now and turn < now + 10000000 then return {'wait', integer(turn - now), 'turn'} end
+end
+local chosen = parse_scope(ARGV[8])
 local server = server_process()
 
-local cursor, budget, queue, rate = ARGV[17], tonumber(ARGV[18] or ''), {}, nil
+local cursor, budget, queue, rate, waiting = ARGV[19], tonumber(ARGV[20] or ''), {}, nil, 0
 if copying then
   local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition,
     'pending:' .. partition)
@@ -26,8 +34,8 @@ if copying then
   local holder = other_holder(K.lease, run)
   if holder then return {'fenced', holder} end
   -- The cursor lies behind these keys: without their list they would be skipped.
-  queue = call('LRANGE', KEYS[2], 0, -1)
-  if #queue ~= tonumber(at[6] or '0') then return {'void', PENDING_LOST} end
+  waiting = call('LLEN', KEYS[2])
+  if waiting ~= tonumber(at[6] or '0') then return {'void', PENDING_LOST} end
   cursor = at[5] or partition
   budget = tonumber(call('HGET', KEYS[5], 'budget') or '')
   rate = tonumber(call('HGET', KEYS[4], 'rps') or '')
@@ -35,9 +43,20 @@ elseif ARGV[7] ~= server then
   return {'void', 'the server process is another one, on which its cursor means nothing'}
 end
 
+-- Whether a lease was renewed. Not with every step: each write goes to every replica, and to the log on disk. A server
+-- without memory refuses to take a lease anew, but not to keep it.
+local function keep_lease(key, holder)
+  local left = call('PTTL', key)
+  if left < 0 then take_lease(key, holder, lease) elseif left < lease / 2 then call('PEXPIRE', key, lease) end
+  return left < lease / 2
+end
+
 local function renew_leases()
-  take_lease(K.lease, run, lease)
-  take_lease(KEYS[3], owner, lease)
+  if keep_lease(K.lease, run) then
+    call('PEXPIRE', KEYS[1], ARGV[14])
+    call('PEXPIRE', K.bucket, lease * 2)
+  end
+  keep_lease(KEYS[3], owner)
 end
 
 -- A token bucket as its theoretical arrival time (GCRA); a pause of up to BURST is made up for.
@@ -55,19 +74,28 @@ if copying then
       if due > now + 60000000 then due = now end
       if due > now then
         renew_leases()
-        return {'wait', integer(math.ceil((due - now) / 1000)), limit[1]}
+        return {'wait', integer(due - now), limit[1]}
       end
       limits[#limits + 1] = {limit[2], limit[3], due}
       most = math.min(most, math.max(1, math.floor(limit[3] / 10)))
     end
   end
+  if most == 0 then
+    renew_leases()
+    redis.pcall('HSET', KEYS[4], 'held_by', ARGV[18])
+    return {'wait', integer(spacing), 'held'}
+  end
 end
 
+-- A step whose keys are larger than those before it ends when its time is over, after one key at least.
+local time_is_over = longest and stopwatch(longest) or never
+
 -- What an earlier step has scanned but not examined comes first, so that any number of keys is a step.
-if not copying then
-  for i = 19, #ARGV do queue[#queue + 1] = ARGV[i] end
+if waiting > 0 then
+  queue = call('LRANGE', KEYS[2], 0, most - 1)
+elseif not copying then
+  for i = 21, #ARGV do queue[#queue + 1] = ARGV[i] end
 end
-local had_pending = #queue > 0
 local cut = 2 ^ bits
 -- Whether a cursor lies beyond this partition: its low bits are no longer the partition's number.
 local function left_partition(next_cursor)
@@ -77,21 +105,22 @@ local function left_partition(next_cursor)
   return tonumber(string.sub(next_cursor, -12)) % cut ~= tonumber(partition)
 end
 local walked = cursor == 'end'
-local rounds = 0
-while #queue == 0 and not walked and rounds < 10 do
-  local step = call('SCAN', cursor, 'MATCH', K.legacy .. '*', 'COUNT', scan_count)
-  cursor, queue, rounds = step[1], step[2], rounds + 1
+if #queue == 0 and not walked then
+  cursor, queue = scan_some(cursor, K.legacy .. '*', most, left_partition, time_is_over)
   if left_partition(cursor) then walked, cursor = true, 'end' end
 end
+-- SCAN gives whole buckets: a few more than it was asked for are no step of their own.
+if waiting == 0 and #limits == 0 and #queue <= most * 1.5 then most = #queue end
 
 local stage = stage_cache(ARGV[9])
 
-local function migrate(workspace, id, enqueued_at)
-  local from, to = legacy_key(id), scoped_key(workspace, id)
+local function migrate(workspace, id, from, enqueued_at)
+  local to = scoped_key(workspace, id)
   local state
   if copying then
     index_late(workspace, id, enqueued_at)
     if call('COPY', from, to) == 1 then return 'migrated' end
+    if identical(from, to) and same_expiry(from, to) then return 'exists' end
     state = scoped_state(workspace, id)
   else
     state = scoped_state(workspace, id)
@@ -108,14 +137,14 @@ end
 
 -- Outcome, reason and workspace of one key; whose it is is known even if it fails.
 local whose
-local function examine(id)
-  local state, workspace, fault, enqueued_at = legacy_state(id)
+local function examine(id, key)
+  local state, workspace, fault, enqueued_at = legacy_state(id, key)
   whose = workspace
   if state == 'absent' then return 'gone', nil, nil end
   if chosen and not (workspace and chosen[workspace]) then return 'filtered', nil, workspace end
   if state == 'invalid' then return 'invalid', fault, workspace end
   if stage(workspace) == 'legacy' then return 'filtered', 'legacy', workspace end
-  local outcome, reason = migrate(workspace, id, enqueued_at)
+  local outcome, reason = migrate(workspace, id, key, enqueued_at)
   return outcome, reason, workspace
 end
 
@@ -128,59 +157,74 @@ local function count_for(workspace, name)
 end
 
 while examined < #queue and examined < most and (not budget or budget > 0) do
-  local id = id_of(queue[examined + 1])
+  local key = queue[examined + 1]
+  local id = id_of(key)
   whose = nil
-  local fine, outcome, reason, workspace = pcall(examine, id)
+  local fine, outcome, reason, workspace = pcall(examine, id, key)
   -- Where every write fails (OOM, READONLY, MISCONF, NOREPLICAS), those of the books below fail too: nothing is written.
   if not fine then outcome, reason, workspace = 'errors', error_code(outcome), whose end
   examined = examined + 1
   count('scanned')
   count(outcome)
   local label = workspace or '_invalid'
-  count_for(label, 'scanned')
   count_for(label, outcome)
   if outcome == 'invalid' then quarantined[#quarantined + 1] = {id, reason .. '\31' .. (workspace or '')} end
-  if (outcome == 'invalid' or outcome == 'conflict' or outcome == 'errors') and #samples < tonumber(ARGV[14]) * 4 then
+  if (outcome == 'invalid' or outcome == 'conflict' or outcome == 'errors') and #samples < tonumber(ARGV[13]) * 4 then
     for _, part in ipairs({id, workspace or '', outcome, reason or ''}) do samples[#samples + 1] = part end
   end
   if budget and not (chosen and (outcome == 'filtered' or outcome == 'gone')) then budget = budget - 1 end
+  if time_is_over() then break end
 end
 
-local left = {}
-for i = examined + 1, #queue do left[#left + 1] = queue[i] end
+local left = math.max(waiting, #queue) - examined
 local state = 'more'
-if walked and #left == 0 then state = 'done' elseif budget and budget <= 0 then state = 'limited' end
+if walked and left == 0 then state = 'done' elseif budget and budget <= 0 then state = 'limited' end
 
 local tally = {}
 for name, number in pairs(counts) do tally[#tally + 1], tally[#tally + 2] = name, integer(number) end
 local budget_text = budget and integer(budget) or ''
-if not copying then return {'ok', state, cursor, tally, samples, left, budget_text, 0} end
+if not copying then
+  local unexamined = {}
+  for i = examined + 1, #queue do unexamined[#unexamined + 1] = queue[i] end
+  return {'ok', state, cursor, tally, samples, unexamined, budget_text, 0}
+end
 
-for name, number in pairs(counts) do
-  call('HINCRBY', KEYS[1], name .. ':' .. partition, number)
-  call('HINCRBY', KEYS[5], name, number)
-end
+local of_partition, of_labels, label_of = {}, {}, metric_labels(by_workspace, tonumber(ARGV[15]))
+for name, number in pairs(counts) do of_partition[name .. ':' .. partition] = number end
 for workspace, own in pairs(by_workspace) do
-  local label = metric_label(workspace, tonumber(ARGV[16]))
-  for name, number in pairs(own) do call('HINCRBY', K.counters, name .. ':' .. label, number) end
+  for name, number in pairs(own) do
+    local field = name .. ':' .. label_of[workspace]
+    of_labels[field] = (of_labels[field] or 0) + number
+  end
 end
+add_to(KEYS[1], of_partition)
+add_to(KEYS[5], counts)
+add_to(K.counters, of_labels)
 for _, record in ipairs(quarantined) do call('HSET', K.quarantine, record[1], record[2]) end
-if had_pending or #left > 0 then
-  call('DEL', KEYS[2])
-  for i = 1, #left, 1000 do call('RPUSH', KEYS[2], unpack(left, i, math.min(i + 999, #left))) end
-  call('PEXPIRE', KEYS[2], ARGV[15])
+if waiting > 0 then
+  call('LTRIM', KEYS[2], examined, -1)
+else
+  for i = examined + 1, #queue, 1000 do call('RPUSH', KEYS[2], unpack(queue, i, math.min(i + 999, #queue))) end
 end
-call('HSET', KEYS[1], 'cursor:' .. partition, cursor, 'pending:' .. partition, #left)
-if state == 'done' then call('HSET', KEYS[1], 'done:' .. partition, owner) end
+if left > 0 then call('PEXPIRE', KEYS[2], ARGV[14]) end
+call('HSET', KEYS[1], 'cursor:' .. partition, cursor, 'pending:' .. partition, left)
+if state == 'done' then
+  call('HSET', KEYS[1], 'done:' .. partition, owner, 'walked_at', integer(math.floor(now / 1000)))
+end
 if budget then call('HSET', KEYS[5], 'budget', budget_text) end
 local rest = 0
 for _, limit in ipairs(limits) do
   local due = math.max(limit[3], now - BURST) + examined * 1000000 / limit[2]
   call('HSET', K.bucket, limit[1], integer(due))
-  call('PEXPIRE', K.bucket, 60000)
   rest = math.max(rest, due - now)
 end
-call('PEXPIRE', KEYS[1], ARGV[15])
+if spacing then
+  call('HSET', K.bucket, 'turn', integer(now + spacing))
+  call('HSET', KEYS[4], 'held_by', ARGV[18])
+end
 renew_leases()
-if state ~= 'more' then call('DEL', KEYS[3]) end
-return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.ceil(math.max(0, rest) / 1000))}
+if state ~= 'more' then
+  call('DEL', KEYS[3])
+  call('PEXPIRE', K.bucket, lease * 2)
+end
+return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest))}

@@ -13,9 +13,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from relay_jobs import Stage
+from relay_jobs.errors import GateRefused
 from relay_jobs.progress import Books, Phase
 from tests.engines.test_copies import put_invalid
-from tests.engines.world import Rests, World, copies, equal, fill, total
+from tests.engines.world import Rests, World, copies, curtailed, equal, fill, total
 from tests.proxy import Proxy
 from tests.servers import Server
 from tests.store.records import copy_at, dump, legacy, put_legacy, put_scoped, scoped
@@ -63,7 +65,8 @@ def test_every_outcome_is_counted_once(world: World) -> None:
         name = field.decode().partition(":")[0]
         if name in outcomes:
             outcomes[name] += int(number)
-    assert outcomes == ALL.as_dict()
+    # How many were scanned is their sum.
+    assert outcomes == ALL.as_dict() | {"scanned": 0}
 
 
 def test_a_dry_run_keeps_the_same_books(world: World) -> None:
@@ -108,15 +111,9 @@ def test_the_books_of_a_denied_run_balance(world: World, real_server: Server) ->
     """A user who may not write copies leaves errors in the books, not a clean end."""
     fill(world.client, 30)
     put_invalid(world.client)
-    world.client.acl_setuser(
-        "nowrite",
-        reset=True,
-        enabled=True,
-        nopass=True,
-        commands=["+@all"],
-        keys=["%R~ai:job:*", "ai:jobs:*", "ai:migration:*"],
+    denied = curtailed(
+        world, real_server.client(username="nowrite", password="x"), "nowrite", "%R~ai:job:*", "ai:jobs:*"
     )
-    denied = World(real_server.client(username="nowrite", password="x"), Rests())
     summary = denied.backfill()
     assert summary.books == Books(scanned=45, invalid=15, errors=30)
     assert copies(world.client) == set()
@@ -125,12 +122,22 @@ def test_the_books_of_a_denied_run_balance(world: World, real_server: Server) ->
     assert world.client.hget("ai:migration:indexed", "*") is None
 
 
+def test_a_pass_beside_processes_without_the_library_has_not_indexed_everything(world: World) -> None:
+    """What they enqueue behind the pass is in no index, so it alone serves after a later pass only."""
+    fill(world.client, 3)
+    assert world.backfill().complete
+    assert world.client.hget("ai:migration:indexed", "*") is None
+    with pytest.raises(GateRefused):
+        world.migration.set_stage(Stage.NEW_FIRST, legacy_writers_gone=True)
+    world.backfill()
+    assert world.client.hget("ai:migration:indexed", "*") == b"1"
+
+
 def test_a_run_that_may_not_write_the_index_copies_nothing_unindexed(world: World, real_server: Server) -> None:
     """A copy without its index entry would be missing from listings."""
     fill(world.client, 5)
-    keys = ["ai:job:*", "ai:jobs:*", "ai:migration:*"]
-    world.client.acl_setuser("noindex", reset=True, enabled=True, nopass=True, commands=["+@all"], keys=keys)
-    assert World(real_server.client(username="noindex", password="x"), Rests()).backfill().books.errors == 5
+    noindex = real_server.client(username="noindex", password="x")
+    assert curtailed(world, noindex, "noindex", "ai:job:*", "ai:jobs:*").backfill().books.errors == 5
     assert copies(world.client) == set()
 
 
@@ -138,9 +145,8 @@ def test_one_denied_job_does_not_hold_up_the_others(world: World, real_server: S
     """An error belongs to its key, and its sample names the job, its workspace and the code, not the command."""
     fill(world.client, 10)
     fill(world.client, 3, "beta", "b")
-    keys = ["ai:job:acme:*", "ai:index:*", "ai:jobs:*", "ai:migration:*"]
-    world.client.acl_setuser("acme", reset=True, enabled=True, nopass=True, commands=["+@all"], keys=keys)
-    acme = World(real_server.client(username="acme", password="x"), Rests())
+    client = real_server.client(username="acme", password="x")
+    acme = curtailed(world, client, "acme", "ai:job:acme:*", "ai:index:*", "ai:jobs:*")
     reports = list(acme.walk(acme.open()))
     assert total(reports) == Books(scanned=13, migrated=10, errors=3)
     samples = {sample for report in reports for sample in report.samples}

@@ -309,9 +309,8 @@ def test_an_old_process_that_deletes_between_batches_leaves_an_extra_that_repair
 def test_a_job_that_is_gone_between_scan_and_its_turn_is_counted_as_gone(world: World, store: JobStore) -> None:
     """A key that one SCAN step returned and that is deleted before it is examined does not come back."""
     names = fill(world.client, 40)
-    opened = world.open(batch=40, rps=10)
-    walk = world.walk(opened)
-    next(walk)
+    assert next(world.walk(world.open(batch=40, max_keys=5))).phase is Phase.LIMITED
+    world.migration.release("run-1")
     waiting = [
         key.removeprefix(b"ai:jobs:").decode()
         for key in world.client.lrange("ai:migration:progress:all:pending:0", 0, -1)
@@ -319,9 +318,7 @@ def test_a_job_that_is_gone_between_scan_and_its_turn_is_counted_as_gone(world: 
     assert len(waiting) > 5
     for name in waiting[:5]:
         store.delete_job(name, "acme")
-    walk.close()
-    world.migration.throttle(10**6)
-    summary = world.backfill(batch=40)
+    summary = world.backfill("run-2", batch=40)
     assert summary.total == Books(scanned=40, migrated=35, gone=5)
     assert copies(world.client) == {name.encode() for name in names} - {name.encode() for name in waiting[:5]}
 
@@ -329,15 +326,13 @@ def test_a_job_that_is_gone_between_scan_and_its_turn_is_counted_as_gone(world: 
 def test_a_job_that_expires_between_scan_and_its_turn_does_not_come_back(world: World) -> None:
     """Also where the server has not removed it yet."""
     fill(world.client, 40)
-    walk = world.walk(world.open(batch=40, rps=10))
-    next(walk)
+    assert next(world.walk(world.open(batch=40, max_keys=5))).phase is Phase.LIMITED
+    world.migration.release("run-1")
     waiting = world.client.lrange("ai:migration:progress:all:pending:0", 0, 4)
     for key in waiting:
         world.client.pexpire(key, 20)
     time.sleep(0.03)
-    walk.close()
-    world.migration.throttle(10**6)
-    assert world.backfill(batch=40).total == Books(scanned=40, migrated=35, gone=5)
+    assert world.backfill("run-2", batch=40).total == Books(scanned=40, migrated=35, gone=5)
     assert not copies(world.client) & {key.removeprefix(b"ai:jobs:") for key in waiting}
 
 

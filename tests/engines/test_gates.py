@@ -250,18 +250,40 @@ def test_proofs_grow_old(passed: World) -> None:
 
 
 @pytest.fixture(params=["valkey", "redis7"])
-def restarted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """All proofs, and then a restart of the server."""
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Restartable]:
+    """A server of the test's own."""
     server = Restartable(request.param, tmp_path)
-    with server.client() as client:
-        set_stage(client, Stage.NEW_FIRST)
-        put_legacy(client, "a")
-        world = World(client, Rests())
-        world.backfill()
-        world.verify()
-        server.restart()
-        yield world
+    yield server
     server.stop()
+
+
+@pytest.fixture
+def own(server: Restartable) -> Iterator[World]:
+    """One job on it."""
+    with server.client() as client:
+        put_legacy(client, "a")
+        yield World(client, Rests())
+
+
+@pytest.fixture
+def restarted(own: World, server: Restartable) -> World:
+    """All proofs, and then a restart of the server."""
+    set_stage(own.client, Stage.NEW_FIRST)
+    own.backfill()
+    own.verify()
+    server.restart()
+    return own
+
+
+def test_a_verification_that_started_over_counts_from_there(own: World, server: Restartable) -> None:
+    """What was compared before the restart is forgotten, and with it when that was begun."""
+    own.migration.set_stage(Stage.DUAL_WRITE)
+    checking = iter(own.migration.verify())
+    next(checking)
+    refusal(own, Stage.NEW_FIRST, legacy_writers_gone=True)
+    server.restart()
+    assert [step for step in checking if step.notice]
+    assert reached(own, Stage.NEW_FIRST)
 
 
 def test_proofs_of_another_server_process_do_not_count(restarted: World) -> None:
@@ -295,6 +317,9 @@ def test_sealed_cannot_be_reached_yet(staged: Callable[[Stage], World]) -> None:
     world.backfill()
     world.verify()
     assert "every live process to be known" in refusal(world, Stage.SEALED)
+    # No reason is good enough: there is no way back without a reverse pass.
+    assert "every live process to be known" in refusal(world, Stage.SEALED, override="drill")
+    assert world.migration.ladder.recorded().of("*") is Stage.NEW_ONLY
 
 
 @pytest.mark.parametrize("stage", [s for s in Stage if s is not Stage.NEW_FIRST], ids=str)
@@ -386,8 +411,42 @@ def test_a_workspaces_stage_is_its_own_in_a_verification_of_everything(stated: W
     stated.client.hset("ai:migration:stages", "beta", "new_first")
     stated.verify()
     stated.migration.set_stage(Stage.DUAL_WRITE, "beta")
+    refusal(stated, Stage.NEW_FIRST, "beta", legacy_writers_gone=True)
     assert "made in stage new_first" in refusal(stated, Stage.NEW_FIRST, "beta")
     assert reached(stated, Stage.NEW_FIRST)
+
+
+def test_a_rollback_withdraws_the_statement(stated: World) -> None:
+    """Old processes are supported in dual_write, so they may be back: it is stated and verified anew."""
+    stated.verify()
+    assert reached(stated, Stage.NEW_FIRST)
+    stated.migration.rollback()
+    assert "nobody has stated since the rollback" in refusal(stated, Stage.NEW_FIRST)
+    assert "nobody has stated since the rollback" in refusal(stated, Stage.NEW_FIRST, "acme")
+    assert AFTER in refusal(stated, Stage.NEW_FIRST, legacy_writers_gone=True)
+    stated.verify()
+    assert reached(stated, Stage.NEW_FIRST)
+
+
+def test_a_workspaces_rollback_withdraws_its_own_statement(stated: World) -> None:
+    """The statement was the default's, which is still good for all others."""
+    stated.verify()
+    assert reached(stated, Stage.NEW_FIRST, "beta")
+    stated.migration.rollback("beta")
+    assert "nobody has stated since the rollback" in refusal(stated, Stage.NEW_FIRST, "beta")
+    assert reached(stated, Stage.NEW_FIRST)
+
+
+def test_a_verification_from_before_a_rollback_does_not_open_new_only(passed: World) -> None:
+    """What an old process made in between has no copy, and after an override nothing else would tell."""
+    passed.verify()
+    passed.migration.rollback()
+    put_legacy(passed.client, "made-in-between")
+    passed.migration.set_stage(Stage.NEW_FIRST, override="drill")
+    assert "might still write" in refusal(passed, Stage.NEW_ONLY)
+    passed.verify(repair=True)
+    passed.verify()
+    assert reached(passed, Stage.NEW_ONLY)
 
 
 def test_a_workspaces_gate_counts_its_own_quarantine(passed: World) -> None:

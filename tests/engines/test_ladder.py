@@ -8,11 +8,11 @@ import pytest
 import redis
 
 from relay_jobs import JobStore, Stage
-from relay_jobs.errors import GateRefused, InvalidWorkspace, Refused, UsageError
+from relay_jobs.errors import GateRefused, InvalidWorkspace, NothingRecorded, Refused, UsageError
 from relay_jobs.ladder import Ladder, Recorded
 from tests.engines.world import Rests, World
 from tests.servers import Server
-from tests.store.records import enqueue, new_store, put_both, put_legacy, set_stage
+from tests.store.records import dump, enqueue, new_store, put_both, put_legacy, set_stage
 
 LADDER = tuple(Stage)
 STAGES = "ai:migration:stages"
@@ -367,3 +367,17 @@ def test_every_move_ends_with_the_next_command(bare: World) -> None:
     """For each stage there is one."""
     move = bare.migration.set_stage(Stage.LEGACY)
     assert "stage set dual_write" in move.next_command
+
+
+def test_nothing_is_written_while_no_stage_is_recorded(bare: World) -> None:
+    """Processes go by their own flags then, so neither a backfill nor a repair knows who keeps a copy."""
+    before = dump(bare.client)
+    with pytest.raises(NothingRecorded, match="nothing may be written by a backfill"):
+        bare.open()
+    with pytest.raises(NothingRecorded, match="nothing may be written by a repair"):
+        bare.verify(repair=True)
+    assert dump(bare.client) == before
+    bare.migration.set_stage(Stage.DUAL_WRITE, "acme")
+    with pytest.raises(NothingRecorded):
+        bare.open(workspaces=["beta"])
+    assert bare.backfill(workspaces=["acme"]).books.migrated == 1

@@ -20,6 +20,14 @@ def test_all_partitions_together_reach_every_key(world: World, bits: int, count:
     assert summary.complete
 
 
+def test_all_partitions_reach_every_key_of_a_table_with_cursors_of_many_digits(world: World) -> None:
+    """Among so many other keys, most cursors are beyond 1000, where 64 is no divisor of a decimal place any more."""
+    names = fill(world.client, 300)
+    _noise(world.client, 0, 30_000)
+    world.backfill(partitions=64, batch=100)
+    assert copies(world.client) == {name.encode() for name in names}
+
+
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_all_partitions_reach_every_key_that_is_there_throughout_while_the_table_grows(world: World, bits: int) -> None:
     """Live inserts rehash the table under the walk, several times."""
@@ -60,6 +68,17 @@ def test_partitions_may_be_walked_in_turns(world: World) -> None:
         world.client.delete(legacy(names[turn]), scoped(names[turn]))
     world.close(opened)
     assert copies(world.client) >= {name.encode() for name in names if world.client.exists(legacy(name))}
+
+
+def test_a_pass_that_was_divided_anew_is_void_for_its_former_partitions(world: World) -> None:
+    """A task of four partitions that is still out does not complete a pass of one with the quarter that it walks."""
+    names = fill(world.client, 400)
+    former = world.open(partitions=4)
+    world.open(partitions=1, restart=True)
+    list(world.walk(former, 0))
+    world.close(former)
+    assert world.checkpoint()[b"bits"] == b"2"
+    assert copies(world.client) == {name.encode() for name in names}
 
 
 def test_each_partition_is_walked_for_a_part_of_the_whole(world: World) -> None:

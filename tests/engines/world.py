@@ -7,8 +7,8 @@ import redis
 
 from relay_jobs import Settings
 from relay_jobs.keys import COUNTERS, LEASE, QUARANTINE, progress
-from relay_jobs.migration import Migration, Summary
-from relay_jobs.progress import BatchReport, Books, Verdict
+from relay_jobs.migration import Migration
+from relay_jobs.progress import BatchReport, Books, Summary, Verdict
 from relay_jobs.runs import Pass
 from tests.store.records import copy_at, legacy, put_legacy, scoped
 
@@ -24,7 +24,7 @@ class Rests(list[float]):
 
 
 class World:
-    """Verbs with the tests' own defaults: no rate limit, nobody waits."""
+    """Verbs with the tests' own defaults: full speed, nobody waits."""
 
     # A walk that a test leaves unfinished gives its partition back, which needs its client.
     _walks: ClassVar[list[Generator[BatchReport, None, None]]] = []
@@ -34,12 +34,15 @@ class World:
         self.migration = Migration(client, Settings(**settings), who="ada", sleep=sleep)
 
     def open(self, run: str = "run-1", step: str = "full", **options: Any) -> Pass:
-        """A pass, opened without a rate limit."""
-        return self.migration.open_pass(run=run, step=step, **{"rps": None, **options})
+        """A pass, opened at full speed."""
+        return self.migration.open_pass(run=run, step=step, **{"full_speed": True, **options})
 
-    def walk(self, opened: Pass, partition: int = 0, owner: str = "") -> Generator[BatchReport, None, None]:
+    def walk(
+        self, opened: Pass, partition: int = 0, owner: str = "", *, again: bool = False
+    ) -> Generator[BatchReport, None, None]:
         """One partition, by its run unless told otherwise."""
-        walk = cast("Generator[BatchReport, None, None]", self.migration.walk(opened, partition, owner or opened.run))
+        reports = self.migration.walk(opened, partition, owner or opened.run, again=again)
+        walk = cast("Generator[BatchReport, None, None]", reports)
         self._walks.append(walk)
         return walk
 
@@ -64,11 +67,11 @@ class World:
 
     def dry_run(self, **options: Any) -> Books:
         """What a pass would do."""
-        return total(self.migration.dry_run(**{"rps": None, **options}))
+        return total(self.migration.dry_run(**{"full_speed": True, **options}))
 
     def verify(self, *workspaces: str, repair: bool = False, run: str = "mender") -> Verdict:
         """A whole verification."""
-        checking = self.migration.verify(workspaces=workspaces, repair=repair, run=run)
+        checking = self.migration.verify(workspaces=workspaces, repair=repair, run=run, full_speed=True)
         for _ in checking:
             pass
         return checking.verdict
@@ -88,6 +91,15 @@ class World:
     def quarantined(self) -> dict[bytes, bytes]:
         """Reasons by legacy id."""
         return {key: value.split(b"\x1f")[0] for key, value in copy_at(self.client, QUARANTINE).items()}
+
+
+def curtailed(world: World, client: redis.Redis, name: str, *patterns: str) -> World:
+    """The verbs of a user that starts with all rights, and is then left with the keys of these patterns."""
+    user = {"enabled": True, "nopass": True, "commands": ["+@all"]}
+    world.client.acl_setuser(name, reset=True, keys=["*"], **user)  # type: ignore[arg-type]
+    curtailed = World(client, Rests())
+    world.client.acl_setuser(name, reset_keys=True, keys=[*patterns, "ai:migration:*"], **user)  # type: ignore[arg-type]
+    return curtailed
 
 
 def total(reports: Iterable[BatchReport]) -> Books:

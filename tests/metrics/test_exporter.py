@@ -18,7 +18,7 @@ def migrate(client: redis.Redis, settings: Settings | None = None) -> Books:
     """One complete pass; its books."""
     migration = Migration(client, settings)
     migration.set_stage(Stage.DUAL_WRITE)
-    opened = migration.open_pass(run="run", step="backfill", rps=None)
+    opened = migration.open_pass(run="run", step="backfill", full_speed=True)
     list(migration.walk(opened, 0, "owner"))
     list(migration.close(opened, "owner"))
     migration.release("run")
@@ -79,7 +79,7 @@ def test_a_complete_pass_is_in_the_histogram(real_client: redis.Redis) -> None:
     real_client.hset("ai:jobs:1", mapping=dict(job("acme")))
     migration = Migration(real_client)
     migration.set_stage(Stage.DUAL_WRITE)
-    migration.open_pass(run="other", step="backfill", rps=None)
+    migration.open_pass(run="other", step="backfill", full_speed=True)
     migration.release("other")
     assert sample(registry(real_client), "relay_backfill_duration_seconds_count") == 0
     migrate(real_client)
@@ -101,3 +101,44 @@ def test_stage_queue_and_control(real_client: redis.Redis) -> None:
     assert sample(found, "relay_migration_stage", workspace_id="acme") == 0
     assert sample(found, "relay_queue_depth") == 2
     assert sample(found, "relay_backfill_paused") == 1
+
+
+def test_a_pass_under_way_shows_how_far_it_is(real_client: redis.Redis) -> None:
+    """Partitions walked, at work and waiting, and the time that is left; nothing of it before there is a pass."""
+    assert sample(registry(real_client), "relay_backfill_progress_ratio") is None
+    for number in range(200):
+        real_client.hset(f"ai:jobs:{number}", mapping=dict(job("acme")))
+    migration = Migration(real_client)
+    migration.set_stage(Stage.DUAL_WRITE)
+    opened = migration.open_pass(run="run", step="backfill", full_speed=True, partitions=4, batch=10)
+    list(migration.walk(opened, 0, "first"))
+    second = migration.walk(opened, 1, "second")
+    next(second)
+    found = registry(real_client)
+    states = {s: sample(found, "relay_backfill_partitions", state=s) for s in ("walked", "running", "waiting")}
+    assert states == {"walked": 1, "running": 1, "waiting": 2}
+    ratio = sample(found, "relay_backfill_progress_ratio")
+    assert ratio is not None
+    assert 0.25 <= ratio < 0.5
+    left = sample(found, "relay_backfill_eta_seconds")
+    assert left is not None
+    assert left >= 0
+    second.close()
+
+
+def test_proofs_of_everything_are_shown_with_their_findings(real_client: redis.Redis) -> None:
+    """A verification of one workspace is no proof of everything."""
+    migrate(real_client)
+    real_client.hset("ai:jobs:1", mapping=dict(job("acme")))
+    migration = Migration(real_client)
+    list(migration.verify(workspaces=["acme"]))
+    assert sample(registry(real_client), "relay_proof_timestamp_seconds", proof="verification") is None
+    list(migration.verify(workspaces=[]))
+    found = registry(real_client)
+    assert sample(found, "relay_verification_jobs", finding="missing") == 1
+    assert sample(found, "relay_verification_jobs", finding="equal") == 0
+    walked = sample(found, "relay_proof_timestamp_seconds", proof="pass")
+    verified = sample(found, "relay_proof_timestamp_seconds", proof="verification")
+    assert walked is not None
+    assert verified is not None
+    assert walked <= verified

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from relay_jobs import Job, JobStore, Stage
-from relay_jobs.errors import ClaimLost, IllegalTransition, UsageError
+from relay_jobs import Job, JobStore, Settings, Stage
+from relay_jobs.errors import ClaimLost, FlagConflict, IllegalTransition, UsageError
 from tests.servers import Server
 from tests.store.records import (
     READS_LEGACY,
@@ -146,6 +146,70 @@ def test_an_expired_claim_is_offered_again_first(staged: JobStore, client: redis
     assert claimed(staged) == "k"
 
 
+def test_a_claim_takes_its_entry_off_the_queue(staged: JobStore, client: redis.Redis) -> None:
+    """What is handed out is queued no longer, and nothing else is taken off."""
+    for job_id in ("a", "b"):
+        enqueue(staged, job_id=job_id)
+    assert claimed(staged) == "a"
+    assert client.llen(QUEUE) == 1
+
+
+def test_a_claim_that_changed_hands_leaves_nothing_behind(staged: JobStore, client: redis.Redis) -> None:
+    """The first worker's entry goes when the second takes over, and the second's with the job's end."""
+    enqueue(staged, job_id="j")
+    staged.claim("a")
+    expire_claims(client)
+    other = new_store(client)
+    other.claim("b")
+    other.update_status("j", "completed", "acme")
+    assert leftovers(client) == 0
+
+
+def test_a_namesake_of_the_holder_is_refused(staged: JobStore, client: redis.Redis) -> None:
+    """Two processes of one worker name: the one whose claim has expired and was taken over does not renew it."""
+    late, other = staged, new_store(client)
+    enqueue(late, job_id="j")
+    late.claim("w")
+    expire_claims(client)
+    other.claim("w")
+    with pytest.raises(ClaimLost):
+        late.heartbeat("j", "w")
+    other.heartbeat("j", "w")
+
+
+def test_a_worker_without_the_claims_memory_renews_by_its_name(staged: JobStore, client: redis.Redis) -> None:
+    """A process that did not claim the job itself renews it for the worker it names."""
+    enqueue(staged, job_id="j")
+    staged.claim("w")
+    new_store(client).heartbeat("j", "w")
+    with pytest.raises(ClaimLost):
+        new_store(client).heartbeat("j", "v")
+
+
+def test_an_expired_claim_of_a_sealed_workspace_is_not_offered_by_legacy(client: redis.Redis) -> None:
+    """A process under READ_PREFERS_NEW=off refuses the call as soon as it meets a sealed workspace's job."""
+    set_stage(client, Stage.NEW_ONLY)
+    by_flag = JobStore(client, Settings.from_env({"READ_PREFERS_NEW": "off"}))
+    set_stage(client, Stage.SEALED)
+    enqueue(new_store(client), job_id="j")
+    with pytest.raises(FlagConflict):
+        by_flag.claim("w")
+    new_store(client).claim("v")
+    expire_claims(client)
+    with pytest.raises(FlagConflict):
+        by_flag.claim("w")
+
+
+def test_the_entry_of_an_invalid_record_does_not_hand_out_the_copy(at: At, client: redis.Redis) -> None:
+    """A bare entry goes by its legacy record; if that is not valid, a copy of the workspace it names is not meant."""
+    store = at(Stage.NEW_FIRST)
+    put_both(client, "j")
+    client.hset(legacy("j"), "job_id", "other")
+    client.rpush(QUEUE, "j")
+    assert claimed(store) is None
+    assert client.lrange("ai:migration:set_aside", 0, -1) == [b"j"]
+
+
 def test_the_late_worker_is_refused(staged: JobStore, client: redis.Redis) -> None:
     """Once another worker holds the job, heartbeat and update of the first change nothing."""
     late, other = staged, new_store(client)
@@ -197,6 +261,17 @@ def test_a_terminal_status_ends_the_claim(staged: JobStore, client: redis.Redis)
     with pytest.raises(ClaimLost):
         staged.heartbeat("j", "a")
     assert claimed(staged) is None
+
+
+def test_a_status_that_is_no_end_keeps_the_claim(at: At, client: redis.Redis) -> None:
+    """A held job that an old process has put back to pending is still held when its worker goes on."""
+    store = at(Stage.DUAL_WRITE)
+    enqueue(store, job_id="j")
+    store.claim("w")
+    for key in (legacy("j"), scoped("j")):
+        client.hset(key, "status", "pending")
+    store.update_status("j", "running", "acme")
+    assert store.heartbeat("j", "w") > datetime.now(UTC)
 
 
 def test_a_heartbeat_renews_the_lease(at: At, client: redis.Redis) -> None:

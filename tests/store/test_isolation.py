@@ -7,7 +7,7 @@ import redis
 
 from relay_jobs import JobStore, Stage
 from relay_jobs.errors import JobNotFound
-from tests.store.records import STAGES, dump, enqueue, put_both, put_legacy, put_scoped, set_stage
+from tests.store.records import STAGES, dump, enqueue, legacy, put_both, put_legacy, put_scoped, scoped, set_stage
 
 At = Callable[..., JobStore]
 
@@ -36,6 +36,19 @@ def test_a_copy_under_the_wrong_workspace_is_no_copy(staged: JobStore, client: r
             staged.update_status("j", "running", workspace)
     assert dump(client) == before
     assert staged.list_jobs("other").items == ()
+
+
+def test_a_record_that_names_another_job_is_not_read(staged: JobStore, client: redis.Redis) -> None:
+    """A hash whose own id is not the one in its key is no job, in either schema."""
+    put_both(client, "j")
+    for key in (legacy("j"), scoped("j")):
+        client.hset(key, "job_id", "other")
+    before = dump(client)
+    assert staged.get_job("j", "acme") is None
+    assert staged.list_jobs("acme").items == ()
+    with pytest.raises(JobNotFound):
+        staged.update_status("j", "running", "acme")
+    assert {key: before[key] for key in before} == {key: dump(client)[key] for key in before}
 
 
 def test_a_foreign_id_in_the_index_shows_nothing(staged: JobStore, client: redis.Redis) -> None:

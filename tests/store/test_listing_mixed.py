@@ -122,6 +122,21 @@ def test_a_walk_under_traffic(real_server: Server, stage: Stage, limit: int) -> 
     assert len(found) == len(set(found))
 
 
+def test_jobs_that_get_their_legacy_copy_back_are_not_met_again(real_server: Server) -> None:
+    """Far more of them than a walk remembers, so that no hash seed hides what is met a second time."""
+    client = real_server.client()
+    set_stage(client, Stage.NEW_FIRST)
+    store = new_store(client)
+    for number in range(600):
+        put_scoped(client, f"only{number}")
+    found: list[str] = []
+    for page in pages(store, 200):
+        found += [job.job_id for job in page.items]
+        for job in page.items:
+            store.update_status(job.job_id, "running", "acme")
+    assert len(found) == len(set(found)) == 600
+
+
 def test_two_walks_at_once(real_server: Server) -> None:
     """Walks that began at different times each see what was there all along, once, however they interleave."""
     client = real_server.client()
@@ -184,6 +199,29 @@ def test_a_walk_that_rested_too_long_is_refused(staged: JobStore, client: redis.
     assert later.next_cursor is not None
     with pytest.raises(InvalidCursor, match="too old"):
         staged.list_jobs("acme", cursor=cursors[0])
+
+
+def test_a_walk_that_rested_too_long_in_the_index_is_refused(staged: JobStore, client: redis.Redis) -> None:
+    """So is one that has not come to the keyspace yet, also if another walk has begun since."""
+    for number in range(3):
+        enqueue(staged, job_id=f"j{number}")
+    cursor = staged.list_jobs("acme", limit=1).next_cursor
+    client.delete("ai:migration:walk:acme")
+    with pytest.raises(InvalidCursor, match="too old"):
+        staged.list_jobs("acme", limit=1, cursor=cursor)
+    assert staged.list_jobs("acme", limit=1).next_cursor is not None
+    with pytest.raises(InvalidCursor, match="too old"):
+        staged.list_jobs("acme", limit=1, cursor=cursor)
+
+
+def test_jobs_with_two_copies_are_one_row_however_far_apart(client: redis.Redis) -> None:
+    """The keyspace shows both keys of a job, with more jobs between them than a cursor could remember."""
+    set_stage(client, Stage.DUAL_WRITE)
+    store = new_store(client)
+    for number in range(600):
+        put_both(client, f"j{number}")
+    found = walk(store, 50)
+    assert len(found) == len(set(found)) == 600
 
 
 def test_a_complete_index_ends_the_scans(client: redis.Redis) -> None:

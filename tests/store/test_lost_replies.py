@@ -154,6 +154,47 @@ def test_a_claimed_job_that_expires_meanwhile_is_not_handed_out(
     assert job.job_id == "k"
 
 
+def test_a_claim_that_another_took_over_meanwhile_is_not_handed_out(
+    far: JobStore, proxy: Proxy, real_client: redis.Redis
+) -> None:
+    """Between commit and retry the lease may end and another worker take the job; the retry takes the next one."""
+    for job_id in ("j", "k"):
+        enqueue(far, job_id=job_id)
+    near = new_store(real_client)
+
+    def taken_over() -> None:
+        real_client.zadd("ai:migration:claims", {"\x1facme\x1fj": 1})
+        assert near.claim("other").job_id == "j"
+
+    proxy.lose_reply(then=taken_over)
+    job = far.claim("w")
+    assert job is not None
+    assert job.job_id == "k"
+    near.heartbeat("j", "other")
+
+
+def test_a_claimed_job_that_is_finished_meanwhile_is_not_handed_out(
+    far: JobStore, proxy: Proxy, real_client: redis.Redis
+) -> None:
+    """Between commit and retry another process may finish the job; the retry takes the next one."""
+    for job_id in ("j", "k"):
+        enqueue(far, job_id=job_id)
+    proxy.lose_reply(then=lambda: new_store(real_client).update_status("j", "completed", "acme"))
+    job = far.claim("w")
+    assert job is not None
+    assert job.job_id == "k"
+
+
+def test_a_claimed_job_that_expires_meanwhile_is_not_held(
+    far: JobStore, proxy: Proxy, real_client: redis.Redis
+) -> None:
+    """The claim of a job that expired before the retry ends with the retry."""
+    enqueue(far, job_id="j")
+    proxy.lose_reply(then=lambda: real_client.delete(legacy("j"), scoped("j")))
+    assert far.claim("w") is None
+    assert not real_client.exists("ai:migration:claims", "ai:migration:claimants")
+
+
 def test_a_stage_that_moves_between_commit_and_retry_changes_no_answer(
     real_server: Server, proxy: Proxy, real_client: redis.Redis
 ) -> None:

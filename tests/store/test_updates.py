@@ -17,6 +17,7 @@ from tests.store.records import (
     legacy,
     put_both,
     put_legacy,
+    put_scoped,
     put_where_read,
     scoped,
     set_stage,
@@ -106,9 +107,18 @@ def test_result_and_error_come_back_decoded(staged: JobStore) -> None:
 def test_an_unknown_id_is_refused(staged: JobStore, client: redis.Redis, workspace: str) -> None:
     """An update of an id that nobody has makes no ghost."""
     before = dump(client)
-    with pytest.raises(JobNotFound, match="no job 'ghost' in this workspace"):
+    with pytest.raises(JobNotFound, match="no job 'ghost' in this workspace") as refused:
         staged.update_status("ghost", "running", workspace)
+    assert type(refused.value) is JobNotFound
     assert dump(client) == before
+
+
+def test_a_workspaces_own_job_that_the_stage_does_not_read_is_unknown(at: At, client: redis.Redis) -> None:
+    """A legacy copy alone is no job in `new_only`; it is not called foreign to its own workspace."""
+    put_legacy(client, "j")
+    with pytest.raises(JobNotFound) as refused:
+        at(Stage.NEW_ONLY).update_status("j", "running", "acme")
+    assert type(refused.value) is JobNotFound
 
 
 def test_a_foreign_job_is_refused_with_the_words_of_an_unknown_one(staged: JobStore, client: redis.Redis) -> None:
@@ -150,6 +160,18 @@ def test_without_a_workspace_an_unknown_id_is_unknown(at: At, client: redis.Redi
         assert dump(client) == before
 
 
+def test_without_a_workspace_an_invalid_record_does_not_say_whose_job_it_is(at: At, client: redis.Redis) -> None:
+    """A legacy record of another id names a workspace, and is no evidence for the copy under that name."""
+    store = at(Stage.NEW_FIRST)
+    put_legacy(client, "j")
+    client.hset(legacy("j"), "job_id", "other")
+    put_scoped(client, "j")
+    before = dump(client)
+    with pytest.raises(JobNotFound):
+        store.update_status("j", "running")
+    assert dump(client) == before
+
+
 def test_without_a_workspace_the_seal_refuses(at: At, client: redis.Redis) -> None:
     """In `sealed` the legacy copy is no evidence, whether the default or the workspace itself is sealed."""
     put_both(client, "j")
@@ -183,6 +205,25 @@ def test_an_outcome_that_does_not_fit_is_refused(staged: JobStore, client: redis
         with pytest.raises(InvalidPayload):
             staged.update_status("j", status, "acme", **outcome)
     assert dump(client) == before
+
+
+def test_running_again_is_no_change_whatever_the_record_holds(staged: JobStore, client: redis.Redis) -> None:
+    """A record of old code may have a result before its end; the same status again is no other outcome."""
+    put_both(client, "j", status="running", result='{"part": 1}', error="so far")
+    before = dump(client)
+    assert staged.update_status("j", "running", "acme").status == "running"
+    assert dump(client) == before
+
+
+@pytest.mark.parametrize(("status", "written"), [("completed", set()), ("failed", {b"error"})])
+def test_only_a_failure_adds_an_error(staged: JobStore, client: redis.Redis, status: str, written: set[bytes]) -> None:
+    """The hash gets no field that the outcome does not need."""
+    put_both(client, "j", status="running")
+    names = set(copy_at(client, legacy("j")))
+    staged.update_status("j", status, "acme", error="broken" if written else None)
+    for key in (legacy("j"), scoped("j")):
+        assert set(copy_at(client, key)) - names <= written
+    assert any(set(copy_at(client, key)) - names == written for key in (legacy("j"), scoped("j")))
 
 
 def test_an_update_keeps_unknown_fields(staged: JobStore, client: redis.Redis, stage: Stage) -> None:

@@ -6,6 +6,11 @@ from relay_jobs.errors import SettingsError
 from relay_jobs.settings import Settings, environment_names
 from relay_jobs.stages import Flags, Stage
 
+TEXTS = {
+    "RELAY_JOBS_APPROVAL_EMAILS": ("ops@example.com, on-call@example.com", ("ops@example.com", "on-call@example.com")),
+    "RELAY_JOBS_APPROVAL_WEBHOOKS": (" chat_ops ", ("chat_ops",)),
+    "RELAY_JOBS_APPROVERS": ("ada,grace", ("ada", "grace")),
+}
 FLAGS = ["AI_JOBS_NEW_SCHEMA", "READ_PREFERS_NEW", "READ_FALLBACK_OLD", "AI_JOBS_LEGACY_WRITES"]
 
 
@@ -36,7 +41,7 @@ def test_other_words_are_refused(name: str, text: str) -> None:
         Settings.from_env({name: text})
 
 
-@pytest.mark.parametrize("name", [name for name in environment_names() if name.startswith("RELAY_JOBS_")])
+@pytest.mark.parametrize("name", sorted({*environment_names()} - {*FLAGS} - {*TEXTS}))
 def test_numbers_are_positive(name: str) -> None:
     """Zero, negative, endless and no numbers are refused by name; others are taken."""
     for text in ("0", "-1", "nan", "inf", "1e12", "", "x", "1,5", "0x10"):
@@ -57,6 +62,30 @@ def test_counts_are_whole(name: str) -> None:
 def test_fractions_of_seconds_are_taken() -> None:
     """Times may be fractions."""
     assert Settings.from_env({"RELAY_JOBS_CLAIM_LEASE_SECONDS": "0.25"}).claim_lease_seconds == 0.25
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_lists_without_blanks(name: str) -> None:
+    """Entries are divided by commas; nothing is none of them."""
+    text, entries = TEXTS[name]
+    taken = Settings.from_env({name: text})
+    assert getattr(taken, name.removeprefix("RELAY_JOBS_").lower()) == entries
+    assert Settings.from_env({name: " "}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("RELAY_JOBS_APPROVAL_WEBHOOKS", "https://chat.example.com/hook"),
+        ("RELAY_JOBS_APPROVAL_EMAILS", "ops@example.com;ada@example.com"),
+        ("RELAY_JOBS_APPROVAL_EMAILS", "ops"),
+        ("RELAY_JOBS_APPROVERS", "ada,,grace"),
+    ],
+)
+def test_a_text_of_another_kind_is_refused_with_what_is_allowed(name: str, text: str) -> None:
+    """An address where a connection is meant would be looked up in vain, at the very moment that it is needed."""
+    with pytest.raises(SettingsError, match=f"{name}=.* is not understood: allowed are .*divided by commas"):
+        Settings.from_env({name: text})
 
 
 @pytest.mark.parametrize("name", ["AI_JOBS_NEW_SCHEMA", "READ_PREFERS_NEW"])
