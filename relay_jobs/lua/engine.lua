@@ -77,6 +77,26 @@ local function metric_labels(by_workspace, most)
   return labels
 end
 
+-- Indexes a job by the end of the step, with the others of its workspace. The first one goes at once, so that a job
+-- whose index may not be written is not copied; and so does every one that a listing under way has to know of.
+local entries = {}
+local function index_by_the_end(workspace, id, enqueued_at)
+  local own = entries[workspace]
+  if own and not is_listed(workspace) then
+    own[#own + 1] = score_of(enqueued_at)
+    own[#own + 1] = id
+  else
+    index_late(workspace, id, enqueued_at)
+    entries[workspace] = own or {}
+  end
+end
+
+local function write_entries()
+  for workspace, own in pairs(entries) do
+    for first = 1, #own, 1000 do typed('ZADD', K.index .. workspace, unpack(own, first, math.min(first + 999, #own))) end
+  end
+end
+
 -- Whether so many microseconds have gone by since now, by a clock that runs while a script does: TIME stands still.
 -- Valkey has os.clock; Redis 7.0 has none, but the time to live of a lease goes on, in milliseconds.
 local function stopwatch(microseconds)
@@ -94,14 +114,14 @@ local function never() return false end
 
 local function at_end(cursor) return cursor == '0' end
 
--- Keys by SCAN, and the cursor behind them: in a keyspace that holds little else than keys of others, several steps.
+-- Keys by SCAN, and the cursor behind them: several steps of it, for most keys may be others'.
 local function scan_some(cursor, pattern, count, ended, time_is_over)
   local found, rounds = {}, 0
   repeat
-    local step = call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count)
+    local step = call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count - #found)
     cursor, rounds = step[1], rounds + 1
     for _, key in ipairs(step[2]) do found[#found + 1] = key end
-  until #found >= count / 2 or rounds >= 40 or ended(cursor) or time_is_over()
+  until #found >= count * 0.9 or rounds >= 40 or ended(cursor) or time_is_over()
   return cursor, found
 end
 

@@ -34,7 +34,7 @@ local function is_workspace(text)
 end
 
 local function is_id(text)
-  return #text >= 1 and #text <= ID_MAX and not string.find(text, '[%z\1-\31\127]')
+  return #text >= 1 and #text <= ID_MAX and not string.find(text, '%c')
 end
 
 local function legacy_key(id) return K.legacy .. id end
@@ -172,11 +172,16 @@ end
 -- Numbers as text without an exponent: Lua would write 1.7e+15.
 local function integer(number) return string.format('%.0f', number) end
 
--- Tells the listings of a workspace that are under way what has happened behind their backs.
+-- Whether a listing of a workspace is under way.
 local listed = {}
-local function mark_late(workspace, member)
+local function is_listed(workspace)
   if listed[workspace] == nil then listed[workspace] = call('EXISTS', K.walk .. workspace) == 1 end
-  if not listed[workspace] then return end
+  return listed[workspace]
+end
+
+-- Tells the listings of a workspace that are under way what has happened behind their backs.
+local function mark_late(workspace, member)
+  if not is_listed(workspace) then return end
   local late = K.late .. workspace
   call('ZADD', late, call('GET', K.walk_sequence) or '0', member)
   call('PEXPIRE', late, WALK_TTL * 2)

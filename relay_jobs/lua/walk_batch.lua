@@ -118,7 +118,7 @@ local function migrate(workspace, id, from, enqueued_at)
   local to = scoped_key(workspace, id)
   local state
   if copying then
-    index_late(workspace, id, enqueued_at)
+    index_by_the_end(workspace, id, enqueued_at)
     if call('COPY', from, to) == 1 then return 'migrated' end
     if identical(from, to) and same_expiry(from, to) then return 'exists' end
     state = scoped_state(workspace, id)
@@ -148,14 +148,7 @@ local function examine(id, key)
   return outcome, reason, workspace
 end
 
-local counts, by_workspace, samples, examined, quarantined = {}, {}, {}, 0, {}
-local function count(name) counts[name] = (counts[name] or 0) + 1 end
-local function count_for(workspace, name)
-  local own = by_workspace[workspace]
-  if not own then own = {} by_workspace[workspace] = own end
-  own[name] = (own[name] or 0) + 1
-end
-
+local by_workspace, samples, examined, quarantined = {}, {}, 0, {}
 while examined < #queue and examined < most and (not budget or budget > 0) do
   local key = queue[examined + 1]
   local id = id_of(key)
@@ -164,10 +157,10 @@ while examined < #queue and examined < most and (not budget or budget > 0) do
   -- Where every write fails (OOM, READONLY, MISCONF, NOREPLICAS), those of the books below fail too: nothing is written.
   if not fine then outcome, reason, workspace = 'errors', error_code(outcome), whose end
   examined = examined + 1
-  count('scanned')
-  count(outcome)
   local label = workspace or '_invalid'
-  count_for(label, outcome)
+  local own = by_workspace[label]
+  if not own then own = {} by_workspace[label] = own end
+  own[outcome] = (own[outcome] or 0) + 1
   if outcome == 'invalid' then quarantined[#quarantined + 1] = {id, reason .. '\31' .. (workspace or '')} end
   if (outcome == 'invalid' or outcome == 'conflict' or outcome == 'errors') and #samples < tonumber(ARGV[13]) * 4 then
     for _, part in ipairs({id, workspace or '', outcome, reason or ''}) do samples[#samples + 1] = part end
@@ -176,11 +169,16 @@ while examined < #queue and examined < most and (not budget or budget > 0) do
   if time_is_over() then break end
 end
 
+write_entries()
+
 local left = math.max(waiting, #queue) - examined
 local state = 'more'
 if walked and left == 0 then state = 'done' elseif budget and budget <= 0 then state = 'limited' end
 
-local tally = {}
+local counts, tally = {scanned = examined > 0 and examined or nil}, {}
+for _, own in pairs(by_workspace) do
+  for name, number in pairs(own) do counts[name] = (counts[name] or 0) + number end
+end
 for name, number in pairs(counts) do tally[#tally + 1], tally[#tally + 2] = name, integer(number) end
 local budget_text = budget and integer(budget) or ''
 if not copying then

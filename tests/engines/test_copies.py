@@ -13,7 +13,7 @@ from relay_jobs.errors import IllegalTransition, JobNotFound
 from relay_jobs.progress import Books, Phase
 from tests.engines.traffic import Traffic
 from tests.engines.world import World, acting, copies, equal, fill
-from tests.store.records import copy_at, dump, fields, legacy, new_store, put_legacy, put_scoped, scoped
+from tests.store.records import copy_at, dump, enqueue, fields, legacy, new_store, put_legacy, put_scoped, scoped
 
 ODD_IDS = ["team-a:42", "team-b:42", "a b", "*", "[x]?", "a\\b", "ü", "x" * 256, "{tag}", ":", "..", "%s"]
 UUID = "6f1c2a34-9b7e-4c1d-8a55-0123456789ab"
@@ -304,6 +304,20 @@ def test_an_old_process_that_deletes_between_batches_leaves_an_extra_that_repair
     assert world.verify(repair=True, run="run-1").repaired == len(gone)
     assert copies(world.client) == {name.encode() for name in names[10:]}
     assert set(world.client.zrange("ai:index:acme", 0, -1)) == copies(world.client)
+
+
+@pytest.mark.parametrize("shown", [2, 5])
+def test_a_listing_that_a_backfill_overtakes_shows_each_job_once(world: World, store: JobStore, shown: int) -> None:
+    """A step that indexes many jobs at once tells the listing of each: it has left the index, or is about to."""
+    names = fill(world.client, 30)
+    new = enqueue(store)
+    page = store.list_jobs("acme", limit=shown)
+    found = [job.job_id for job in page.items]
+    world.backfill(batch=100)
+    while page.next_cursor:
+        page = store.list_jobs("acme", limit=shown, cursor=page.next_cursor)
+        found += [job.job_id for job in page.items]
+    assert sorted(found) == sorted([*names, new])
 
 
 def test_a_job_that_is_gone_between_scan_and_its_turn_is_counted_as_gone(world: World, store: JobStore) -> None:

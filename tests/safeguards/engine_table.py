@@ -32,7 +32,29 @@ PASS = (
         "a backfill indexes what it copies",
         "listing",
         "a migrated job is in no listing by index",
-        lua("walk_batch", "    index_late(workspace, id, enqueued_at)\n", ""),
+        lua("walk_batch", "    index_by_the_end(workspace, id, enqueued_at)\n", ""),
+    ),
+    guard(
+        "a step indexes all jobs of a workspace",
+        "listing",
+        "of each workspace and step only the first job is in the index",
+        lua("walk_batch", "write_entries()\n", ""),
+    ),
+    guard(
+        "a job whose index may not be written is not copied",
+        "listing",
+        "where the index is denied, copies are made that no listing by index shows",
+        lua(
+            "engine",
+            "    index_late(workspace, id, enqueued_at)\n    entries[workspace] = own or {}\n",
+            "    entries[workspace] = own or {}\n    return index_by_the_end(workspace, id, enqueued_at)\n",
+        ),
+    ),
+    guard(
+        "a listing under way is told of every job of a step",
+        "listing",
+        "a listing that is under way shows the later jobs of a step twice or never",
+        lua("engine", "  if own and not is_listed(workspace) then\n", "  if own then\n"),
     ),
     guard(
         "a job that is gone is not copied",
