@@ -12,7 +12,7 @@ WINDOW = 10
 GROWTH = 1.5
 OVERRUN = 5
 _CUT = 10
-KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 1_000
+KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
 # Part of the server's time that walks may take, and what is left to them however much the others need: they still move.
 # The whole server is busy at the first.
 BUSY, FLOOR = 0.9, 0.02

@@ -64,7 +64,8 @@ def test_partitions_that_were_walked_before_a_restart_are_walked_again_by_close(
     own: World, server: Restartable
 ) -> None:
     """Keys change their partition with the process: finished partitions prove nothing any more."""
-    opened = own.open(partitions=4)
+    # A step that is larger than a partition goes on into the next one.
+    opened = own.open(partitions=4, batch=100)
     for number in (0, 1, 2):
         list(own.walk(opened, number))
     server.restart()
