@@ -24,6 +24,7 @@ _ENQUEUE = Script("enqueue_jobs")
 # A script holds up everyone else.
 JOBS_MAX = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 # The scripts' own: beyond it a double is no exact integer.
 _SCORE_MAX = 2**53 - 1
 # In milliseconds, as they are sent.
@@ -69,7 +70,7 @@ class Enqueueing:
 
 def _score(now: datetime) -> bytes:
     """Microseconds since 1970, as the scripts read them out of a job's time: its place in the index."""
-    return b"%d" % max(-_SCORE_MAX, min((now - _EPOCH) // timedelta(microseconds=1), _SCORE_MAX))
+    return b"%d" % max(-_SCORE_MAX, min((now - _EPOCH) // _MICROSECOND, _SCORE_MAX))
 
 
 def _new_id() -> bytes:

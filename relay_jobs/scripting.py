@@ -27,6 +27,13 @@ _NAMES = re.compile(r"local (?:function )?([\w, ]+)")
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _KEY = re.compile(r"\bK\.(\w+)")
+_SHOWN = (*SHOWN_FIELDS, "workspace_id", "job_id")
+# What a script needs no variable for.
+_CONSTANTS = {
+    "unpack(SHOWN)": ",".join(f'"{name}"' for name in _SHOWN),
+    "#SHOWN": str(len(_SHOWN)),
+    "ID_MAX": str(JOB_ID_MAX_BYTES),
+}
 
 
 def _facts() -> str:
@@ -49,8 +56,6 @@ def _facts() -> str:
         "EDGES": _table({f"{old}>{new}": "true" for old, new in TRANSITIONS}),
         "TERMINAL": _table({str(status): "true" for status in sorted(TERMINAL)}),
         "ALIASES": _table({old: f'"{new}"' for old, new in STATUS_ALIASES.items()}),
-        "ID_MAX": str(JOB_ID_MAX_BYTES),
-        "SHOWN": "{" + ",".join(f'"{name}"' for name in (*SHOWN_FIELDS, "workspace_id", "job_id")) + "}",
     }
     return "".join(f"local {name} = {value}\n" for name, value in facts.items())
 
@@ -58,6 +63,8 @@ def _facts() -> str:
 def lean(rules: str, script: str) -> str:
     """A script behind the rules that it uses, and no other: each run makes all of them anew."""
     rules, script = (_COMMENT.sub("", text) for text in (rules, script))
+    for name, value in _CONSTANTS.items():
+        rules, script = rules.replace(name, value), script.replace(name, value)
     kept, used = [script], set(_WORD.findall(script))
     for rule in reversed(_RULES.split(rules)):
         names = _NAMES.match(rule)

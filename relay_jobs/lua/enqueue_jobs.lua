@@ -13,10 +13,6 @@ if not reading_stage(stage, ARGV[3], workspace) then return {'flags', stage} end
 local known = keep ~= '' and call('GET', KEYS[1])
 if known then return 'ok\n' .. stage .. '\n' .. known end
 
-local wrong, found = KEYS[2], other_type(KEYS[2], 'list')
-if not found then wrong, found = KEYS[3], other_type(KEYS[3], 'zset') end
-if found then return {'type', wrong, found} end
-
 -- Everything that can be refused is looked at before the first write: a script is not rolled back.
 local jobs, ids, requests = {}, {}, {}
 for number = 1, (#KEYS - 3) / 4 do
@@ -36,7 +32,8 @@ for number = 1, (#KEYS - 3) / 4 do
       job.digest = KEYS[key + 3]
     end
   end
-  if not job.first then
+  -- A call that keeps no outcome has made its ids itself, at random: they are nobody's.
+  if not job.first and keep ~= '' then
     if ids[id] or call('EXISTS', job.legacy, job.scoped) > 0 then return {'taken', number} end
     ids[id] = true
   end
@@ -47,8 +44,13 @@ local rule, answer = LADDER[stage], {}
 for _, job in ipairs(jobs) do
   local id, arg = job.id, job.arg
   if not job.first then
-    -- An expired job of this id may still be held; its worker has nothing to do with the new one. A call that keeps no
-    -- outcome has made its ids itself: nobody has held them.
+    -- The first of these is the first write: where index or queue is of another type, nothing is left of the call.
+    if not typed('ZADD', KEYS[3], score, id) then return {'type', KEYS[3], other_type(KEYS[3], 'zset')} end
+    if not typed('RPUSH', KEYS[2], rule.legacy and id or claim_member(workspace, id)) then
+      call('ZREM', KEYS[3], id)
+      return {'type', KEYS[2], other_type(KEYS[2], 'list')}
+    end
+    -- An expired job of this id may still be held; its worker has nothing to do with the new one.
     if keep ~= '' then end_claim(workspace, id) end
     local copy = rule.legacy and job.legacy or job.scoped
     call('HSET', copy, 'job_id', id, 'status', 'pending', 'action_provider', ARGV[arg + 3], 'action_name', ARGV[arg + 4],
@@ -57,8 +59,6 @@ for _, job in ipairs(jobs) do
     local ttl = ARGV[arg + 2]
     if ttl ~= '' then call('PEXPIREAT', copy, integer(now_ms() + tonumber(ttl))) end
     if rule.legacy and rule.scoped then carry(copy, job.scoped) end
-    call('ZADD', KEYS[3], score, id)
-    call('RPUSH', KEYS[2], rule.legacy and id or claim_member(workspace, id))
     if job.hash ~= '' then
       call('SET', job.request, id, 'PX', request_ttl)
       call('SET', job.digest, job.hash, 'PX', request_ttl)

@@ -316,10 +316,26 @@ CALLS = (
         lua("enqueue_jobs", "if digest and digest ~= hash then return {'conflict', number} end", ""),
     ),
     guard(
-        "an enqueue looks at every type before it writes",
+        "an enqueue is refused by an index of another type",
+        "2",
+        "a job is made that no listing by index shows",
+        lua(
+            "enqueue_jobs",
+            "if not typed('ZADD', KEYS[3], score, id) then return {'type', KEYS[3], other_type(KEYS[3], 'zset')} end",
+            "typed('ZADD', KEYS[3], score, id)",
+        ),
+    ),
+    guard(
+        "an enqueue is refused by a queue of another type",
         "2",
         "a queue of another type leaves a job that is never queued",
-        lua("enqueue_jobs", "if found then return {'type', wrong, found} end\n", ""),
+        lua("enqueue_jobs", "      return {'type', KEYS[2], other_type(KEYS[2], 'list')}\n", ""),
+    ),
+    guard(
+        "an enqueue that is refused by its queue leaves no index entry",
+        "listing",
+        "a listing meets an entry of a job that never was",
+        lua("enqueue_jobs", "      call('ZREM', KEYS[3], id)\n", ""),
     ),
     guard(
         "an idempotency key of another type refuses the whole enqueue",
@@ -333,7 +349,7 @@ CALLS = (
         "an upgraded writer indexes its jobs",
         "listing",
         "a new job is in no listing by index",
-        lua("enqueue_jobs", "    call('ZADD', KEYS[3], score, id)\n", ""),
+        lua("enqueue_jobs", "if not typed('ZADD', KEYS[3], score, id) then", "if false then"),
     ),
     guard(
         "in sealed a queue entry names its workspace",
