@@ -48,16 +48,14 @@ def _facts() -> str:
         )
         for stage, rule in RULES.items()
     }
-    rows = "".join(f'if stage == "{stage}" then row = {row} end ' for stage, row in ladder.items())
-    # Each row is made when it is asked for: few scripts need more than one.
-    made = f"function(made, stage) local row {rows}made[stage] = row return row end"
     facts = {
-        "LADDER": f"setmetatable({{}}, {{__index = {made}}})",
         "EDGES": _table({f"{old}>{new}": "true" for old, new in TRANSITIONS}),
         "TERMINAL": _table({str(status): "true" for status in sorted(TERMINAL)}),
         "ALIASES": _table({old: f'"{new}"' for old, new in STATUS_ALIASES.items()}),
     }
-    return "".join(f"local {name} = {value}\n" for name, value in facts.items())
+    # A row is made when it is asked for: few scripts need more than one.
+    rows = "".join(f' if stage == "{stage}" then return {row} end' for stage, row in ladder.items())
+    return f"local function ladder(stage){rows} end\n" + "".join(f"local {name} = {v}\n" for name, v in facts.items())
 
 
 def lean(rules: str, script: str) -> str:

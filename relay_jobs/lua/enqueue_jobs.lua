@@ -40,7 +40,7 @@ for number = 1, (#KEYS - 3) / 4 do
   jobs[number] = job
 end
 
-local rule, answer = LADDER[stage], {}
+local rule, answer = ladder(stage), {}
 for _, job in ipairs(jobs) do
   local id, arg = job.id, job.arg
   if not job.first then

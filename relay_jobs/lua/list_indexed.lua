@@ -13,7 +13,7 @@ if found then return {'type', KEYS[1], found} end
 
 -- The index alone serves from new_first on, once a pass of this dual-write epoch has indexed everything.
 local function index_serves()
-  if LADDER[recorded].rung < LADDER['new_first'].rung then return false end
+  if ladder(recorded).rung < ladder('new_first').rung then return false end
   local done = call('HMGET', K.indexed, workspace, '*')
   local epoch = call('HGET', K.stages, '*epoch') or '0'
   return done[1] == epoch or done[2] == epoch

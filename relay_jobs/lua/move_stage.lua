@@ -20,14 +20,14 @@ if before == '' then before = 'legacy' end
 for i = 7, #ARGV do
   local stage = ARGV[i]
   -- Whoever enters dual-write anew may have missed updates: what was proven before no longer counts.
-  if before == 'legacy' and LADDER[stage].scoped then epoch = integer(call('HINCRBY', KEYS[1], '*epoch', 1)) end
+  if before == 'legacy' and ladder(stage).scoped then epoch = integer(call('HINCRBY', KEYS[1], '*epoch', 1)) end
   if stage == 'sealed' then call('HSET', KEYS[3], scope, '1') end
   -- Processes without the library are supported there, so they may come back: it is no longer stated that none is left.
-  if stage == 'dual_write' and LADDER[before].rung > LADDER[stage].rung then
+  if stage == 'dual_write' and ladder(before).rung > ladder(stage).rung then
     local time = call('TIME')
     call('HSET', K.withdrawn, scope, time[1] .. '.' .. string.format('%06d', time[2]))
   end
-  if LADDER[stage].rung < LADDER['new_only'].rung then call('HDEL', KEYS[3], scope) end
+  if ladder(stage).rung < ladder('new_only').rung then call('HDEL', KEYS[3], scope) end
   call('HSET', KEYS[1], scope, stage)
   before = stage
 end

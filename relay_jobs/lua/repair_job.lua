@@ -7,7 +7,7 @@ local workspace, id = ARGV[1], ARGV[2]
 local holder = other_holder(K.lease, ARGV[4])
 if holder then return {'fenced', holder} end
 local stage = stage_of(workspace, ARGV[3])
-local rule = LADDER[stage]
+local rule = ladder(stage)
 local state, owner, fault, enqueued_at = legacy_state(id)
 local copy, copy_enqueued_at = scoped_state(workspace, id)
 local valid = state == 'valid' and owner == workspace

@@ -55,9 +55,9 @@ end
 -- The stage a process reads by: READ_PREFERS_NEW=off goes by the legacy copy wherever it is written, and was all along.
 local function reading_stage(stage, reads_legacy, workspace)
   if reads_legacy ~= '1' then return stage end
-  if not LADDER[stage].legacy then return nil end
+  if not ladder(stage).legacy then return nil end
   if unreversed(workspace) then return nil end
-  if LADDER[stage].rung > LADDER['dual_write'].rung then return 'dual_write' end
+  if ladder(stage).rung > ladder('dual_write').rung then return 'dual_write' end
   return stage
 end
 
@@ -94,7 +94,7 @@ end
 
 -- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there.
 local function locate(stage, workspace, id)
-  for _, side in ipairs(LADDER[stage].reads) do
+  for _, side in ipairs(ladder(stage).reads) do
     if side == 'legacy' then
       local state, owner, _, enqueued_at, status = legacy_state(id)
       if state == 'valid' and owner == workspace then return side, status or '', enqueued_at end
@@ -258,7 +258,7 @@ local function same(left, right) return same_fields(left, right) and same_expiry
 
 -- The copies that an update has to write, after carrying the whole job over to a copy that is absent.
 local function written_copies(stage, workspace, id, side, enqueued_at)
-  local rule, legacy, scoped = LADDER[stage], legacy_key(id), scoped_key(workspace, id)
+  local rule, legacy, scoped = ladder(stage), legacy_key(id), scoped_key(workspace, id)
   local right = side == 'legacy' and legacy or scoped
   local keys = {right}
   if side == 'workspace' and rule.legacy then
@@ -318,7 +318,7 @@ end
 
 -- A job as a stage reads it: side and values, or nil.
 local function read_job(stage, workspace, id)
-  for _, side in ipairs(LADDER[stage].reads) do
+  for _, side in ipairs(ladder(stage).reads) do
     local values = read_side(side, workspace, id)
     if values then return side, values end
   end

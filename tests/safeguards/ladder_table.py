@@ -161,7 +161,7 @@ MOVES = (
         "old processes that came back in dual_write are not thought of, and reads prefer what they do not write",
         lua(
             "move_stage",
-            "  if stage == 'dual_write' and LADDER[before].rung > LADDER[stage].rung then",
+            "  if stage == 'dual_write' and ladder(before).rung > ladder(stage).rung then",
             "  if false then",
         ),
     ),

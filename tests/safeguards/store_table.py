@@ -30,7 +30,7 @@ RULES = (
         "READ_PREFERS_NEW=off is refused where legacy is not written",
         "2",
         "a process reads legacy copies that nobody writes any more",
-        lua("rules", "if not LADDER[stage].legacy then return nil end", ""),
+        lua("rules", "if not ladder(stage).legacy then return nil end", ""),
     ),
     guard(
         "READ_PREFERS_NEW=off is refused until legacy copies were written back",
@@ -393,7 +393,7 @@ CALLS = (
         "jobs that no pass has indexed are missing from listings",
         lua(
             "list_indexed",
-            "  if LADDER[recorded].rung < LADDER['new_first'].rung then return false end\n",
+            "  if ladder(recorded).rung < ladder('new_first').rung then return false end\n",
             "  if true then return true end\n",
         ),
     ),
