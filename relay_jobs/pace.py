@@ -19,7 +19,7 @@ BUSY, FLOOR = 0.9, 0.02
 # Below this part of its time with the work of others, a server makes nobody wait.
 IDLE = 0.25
 # Part of the budget that a step may take: a tenant's command waits for one of them, and for what else is there.
-_STEP = 0.6
+STEP_PART = 0.5
 # In a step, time is looked at as well, for keys that are larger than those before: it ends after half as much again.
 _LONGEST = 1.5
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
@@ -116,7 +116,7 @@ class Pace:
     @property
     def longest(self) -> float | None:
         """Seconds after which a step ends whatever it has examined."""
-        return None if self.budget is None or self.batch else self.budget * _STEP * _LONGEST
+        return None if self.budget is None or self.batch else self.budget * STEP_PART * _LONGEST
 
     @property
     def spacing(self) -> float:
@@ -148,14 +148,14 @@ class Pace:
         delay = 0.0 if idle else waited - self._least
         self._used.append(used)
         self._waited.append(delay)
-        if used > OVERRUN * self.budget * _STEP:
+        if used > OVERRUN * self.budget * STEP_PART:
             self._size, self._used = max(1, self._size // _CUT), [used / _CUT]
         if delay > OVERRUN * self.budget:
             self._slow_down(_CUT, delay)
         if len(self._waited) >= WINDOW:
             self._feel(self.budget)
         if len(self._used) >= WINDOW:
-            growth = min(GROWTH, max(1 / GROWTH, self.budget * _STEP / max(_ninth(self._used), 1e-6)))
+            growth = min(GROWTH, max(1 / GROWTH, self.budget * STEP_PART / max(_ninth(self._used), 1e-6)))
             self._size = max(1, min(KEYS_MOST, round(self._size * growth)))
             del self._used[:-1]
 

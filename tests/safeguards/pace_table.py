@@ -36,7 +36,7 @@ POLITENESS = (
         "an overrun is answered at once",
         "pace",
         "ten steps of large jobs go by before they become smaller",
-        Edit("pace.py", "        if used > OVERRUN * self.budget * _STEP:\n", "        if False:\n"),
+        Edit("pace.py", "        if used > OVERRUN * self.budget * STEP_PART:\n", "        if False:\n"),
     ),
     guard(
         "a step grows by half at most",

@@ -13,6 +13,7 @@ from relay_jobs.pace import (
     KEYS_MOST,
     OVERRUN,
     REST_MOST,
+    STEP_PART,
     WINDOW,
     Load,
     Pace,
@@ -20,7 +21,7 @@ from relay_jobs.pace import (
 
 BUDGET = 0.001
 # What a step may take of it.
-STEP = BUDGET * 0.6
+STEP = BUDGET * STEP_PART
 CALM = Load(busy=0.0, memory=0.5, replica_seconds=0.0)
 
 
