@@ -235,7 +235,7 @@ def test_other_work_of_the_server_is_left_its_room() -> None:
     busy = looked(Load(busy=0.6))
     assert busy.held_by == "the server's other work, 60% of its time"
     alone = steps(Pace(BUDGET), 1_000, used=STEP)
-    assert looked(Load(busy=0.6), alone).share == pytest.approx(BUSY)
+    assert looked(Load(busy=1_000 * STEP), alone).share == pytest.approx(BUSY)
 
 
 def test_a_look_gives_back_what_a_look_has_taken() -> None:
