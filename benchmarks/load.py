@@ -20,6 +20,8 @@ def main() -> None:
     for _ in range(_READY):
         request = b"".join(encode(b"HGETALL", b"ai:jobs:job-%d" % chance.randrange(jobs)) for _ in range(_AT_ONCE))
         ready.append((request, _size(link, request)))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     while not select([sys.stdin], [], [], 0)[0]:
         request, size = chance.choice(ready)
         link.sendall(request)

@@ -106,9 +106,13 @@ def _first(rates: Sequence[tuple[float, float]], span: Span, holds: Any) -> floa
 
 def _load(ground: Ground, jobs: int, seconds: float) -> tuple[Span, float]:
     """When it was there, and what share of a core the server used."""
-    began, used = time.perf_counter(), ground.cpu_seconds()
     words = [sys.executable, "-m", "benchmarks.load", str(ground.port), str(jobs)]
-    loads = [subprocess.Popen([*words, str(seed)], stdin=subprocess.PIPE) for seed in range(LOADS)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    loads = [subprocess.Popen([*words, str(seed)], **pipes) for seed in range(LOADS)]
+    for load in loads:
+        assert load.stdout is not None
+        assert load.stdout.readline() == b"ready\n"
+    began, used = time.perf_counter(), ground.cpu_seconds()
     time.sleep(seconds)
     for load in loads:
         assert load.stdin is not None

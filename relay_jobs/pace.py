@@ -87,12 +87,18 @@ class Pace:
     Args:
         budget: seconds that a tenant's command may come to wait because of it; ``None`` is full speed.
         batch: keys of a step; ``None`` sizes it by time.
+
+    Attributes:
+        share: part of the server's time that the walk may take.
+        hibernating: whether it must rest altogether.
+        startled: whether a step has waited at a server that had nothing to do at the last look: it is time for another.
     """
 
     budget: float | None
     batch: int | None = None
     share: float = BUSY
     hibernating: bool = False
+    startled: bool = False
     _size: int = KEYS_FIRST
     _cap: float = BUSY
     _used: list[float] = field(default_factory=list)
@@ -145,7 +151,10 @@ class Pace:
         self._least = waited if self._least is None else min(waited, self._least * 1.001)
         # What is waited for at a server that has little to do is the network, of which tenants have their own.
         idle = self._others is not None and self._others < IDLE
-        delay = 0.0 if idle else waited - self._least
+        delay = waited - self._least
+        if idle:
+            self.startled = self.startled or delay > self.budget
+            delay = 0.0
         self._used.append(used)
         self._waited.append(delay)
         if used > OVERRUN * self.budget * STEP_PART:
@@ -163,7 +172,7 @@ class Pace:
         """Take in a look at the server, ``elapsed`` seconds after the one before."""
         if self.budget is None:
             return
-        own, self._own = self._own / elapsed if elapsed > 0 else 0.0, 0.0
+        own, self._own, self.startled = self._own / elapsed if elapsed > 0 else 0.0, 0.0, False
         self._cap, self._seen = BUSY, ""
         self._others = None if load.busy is None else max(0.0, load.busy - own)
         if self._others is not None:

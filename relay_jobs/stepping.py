@@ -15,6 +15,8 @@ Sleep = Callable[[float], None]
 Clock = Callable[[], float]
 
 LOOK_SECONDS = 1.0
+# Soonest, when something has come up.
+LOOK_AGAIN_SECONDS = 0.2
 _SECTIONS = ("cpu", "memory", "clients", "replication")
 # Looks that say how many blocked clients are usual.
 _USUAL = 60
@@ -73,9 +75,9 @@ class Steps:
         self._look(self._clock())
 
     def look(self) -> None:
-        """Look at the server, once a second."""
-        now = self._clock()
-        if self.pace.polite and (self._looked_at is None or now - self._looked_at >= LOOK_SECONDS):
+        """Look at the server, once a second, and sooner where a step has waited for what no look has shown."""
+        now, after = self._clock(), LOOK_AGAIN_SECONDS if self.pace.startled else LOOK_SECONDS
+        if self.pace.polite and (self._looked_at is None or now - self._looked_at >= after):
             self._look(now)
 
     def _look(self, now: float) -> None:

@@ -238,6 +238,20 @@ def test_other_work_of_the_server_is_left_its_room() -> None:
     assert looked(Load(busy=1_000 * STEP), alone).share == pytest.approx(BUSY)
 
 
+def test_a_wait_at_an_idle_server_calls_for_another_look() -> None:
+    """It may be the network, or a load that has come since; the look is the end of it."""
+    pace = steps(looked(CALM), WINDOW)
+    assert not steps(pace, 1, waited=BUDGET).startled
+    assert steps(pace, 1, waited=1.1 * BUDGET).startled
+    assert steps(pace, 1).startled
+    assert (pace.share, looked(CALM, pace).startled) == (BUSY, False)
+
+
+def test_a_wait_at_a_busy_server_is_no_surprise() -> None:
+    """It is felt as it is."""
+    assert not steps(steps(looked(Load(busy=0.5)), WINDOW), WINDOW, waited=2 * BUDGET).startled
+
+
 def test_a_look_gives_back_what_a_look_has_taken() -> None:
     """The share grows back as after a felt delay, and what held it is forgotten at once."""
     pace = looked(Load(busy=0.8))

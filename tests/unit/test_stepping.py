@@ -197,6 +197,19 @@ def test_a_step_rests_until_the_next_ones_time() -> None:
     assert slow[2].rests == [pytest.approx(0.0005 / 0.1 - 0.0006)] * 5
 
 
+def test_a_startled_walk_looks_again_soon() -> None:
+    """A load that came right after a look is not met for a second at full pace; nor is a look taken with every step."""
+    calm = stepping(Pace(0.001))
+    run(calm, 5_000)
+    startled = stepping(Pace(0.001))
+    for _ in range(5_000):
+        startled[0].pace.startled = True
+        run(startled)
+    seconds = startled[2]()
+    assert seconds == pytest.approx(calm[2]()) == pytest.approx(3.0)
+    assert (calm[3].asked, startled[3].asked) == (1 + 2, 1 + 14)
+
+
 def test_what_a_step_waited_is_what_its_server_did_not_use() -> None:
     """Other commands before it, or a long way: felt when it becomes more than it was."""
     polite = stepping(Pace(0.001))
