@@ -107,8 +107,8 @@ def _first(rates: Sequence[tuple[float, float]], span: Span, holds: Any) -> floa
 def _load(ground: Ground, jobs: int, seconds: float) -> tuple[Span, float]:
     """When it was there, and what share of a core the server used."""
     words = [sys.executable, "-m", "benchmarks.load", str(ground.port), str(jobs)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    loads = [subprocess.Popen([*words, str(seed)], **pipes) for seed in range(LOADS)]
+    pipe = subprocess.PIPE
+    loads = [subprocess.Popen([*words, str(seed)], stdin=pipe, stdout=pipe) for seed in range(LOADS)]
     for load in loads:
         assert load.stdout is not None
         assert load.stdout.readline() == b"ready\n"

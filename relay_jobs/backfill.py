@@ -107,6 +107,7 @@ class Walk:
         args += [opened.scope, self._flag_stage]
         after: list[Arg] = [lease, rate, SAMPLES, CHECKPOINT_TTL_MS, self._labels]
         steps = Steps(self._client, self._pace(), sleep=self._sleep)
+        steps.look()
         while True:
             keys_ = 0 if steps.pace.hibernating else steps.pace.keys
             reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace))
@@ -180,6 +181,7 @@ def plan(
 def _plan_steps(
     steps: Steps, limiter: "_Rate", what: tuple[str, str, str], max_keys: int | None
 ) -> Iterator[BatchReport]:
+    steps.look()
     left: list[bytes] = []
     cursor, budget = b"0", b"" if max_keys is None else b"%d" % max_keys
     while True:

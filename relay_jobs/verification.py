@@ -135,6 +135,7 @@ class Verification:
 
     def _walk(self, direction: str, offset: float) -> Iterator[VerifyStep]:
         script = _COMPARE if direction == "legacy" else _EXTRA
+        self._steps.look()
         left: list[bytes] = []
         cursor, first = 0, True
         while cursor or left or first:

@@ -64,6 +64,8 @@ def world(client: redis.Redis, rests: Rests) -> Iterator[World]:
 @pytest.fixture
 def memory(client: redis.Redis) -> Iterator[Callable[[float], object]]:
     """Makes so much of ``maxmemory`` used, by setting it; none is set again after the test."""
+    # So that a few hundredths of it are room for a script and a lease.
+    client.set("ballast", "x" * 20_000_000)
 
     def fill_up(used: float) -> object:
         return client.config_set("maxmemory", int(client.info("memory")["used_memory"] / used))
@@ -130,25 +132,21 @@ def test_a_default_walk_begins_with_small_steps(world: World) -> None:
 def test_a_walk_hibernates_at_the_critical_limit_and_says_so(
     client: redis.Redis, world: World, memory: Callable[[float], object]
 ) -> None:
-    """Nothing is written meanwhile; when there is room again it goes on, and nothing is lost."""
+    """From the first step on; nothing is copied meanwhile, and when there is room again it goes on."""
     fill(client, 2_000)
     memory(0.97)
     sleep = Hook()
     world = Polite(client, sleep)
     walk = world.walk(world.open())
-    first = next(walk)
-    assert first.phase is Phase.BATCH
-    done = copies(client)
-    sleep.rests.clear()
     for _ in range(5):
         report = next(walk)
         assert (report.phase, report.counts) == (Phase.HIBERNATING, Books())
         assert report.reason.startswith("memory, 9")
         assert report.reason.endswith(MEMORY)
-    assert sleep.rests[1:] == [LOOK_SECONDS] * 4
-    assert copies(client) == done
+    assert sleep.rests == [LOOK_SECONDS] * 4
+    assert copies(client) == set()
     roomy(memory)
-    reports = [first, *walk]
+    reports = list(walk)
     assert reports[-1].phase is Phase.DONE
     assert total(reports) == Books(scanned=2_000, migrated=2_000)
     assert len(copies(client)) == 2_000
@@ -186,7 +184,7 @@ def test_a_hibernating_walk_can_be_paused(client: redis.Redis, world: World, mem
     fill(client, 500)
     memory(0.97)
     walk = world.walk(world.open())
-    assert [next(walk).phase for _ in range(2)] == [Phase.BATCH, Phase.HIBERNATING]
+    assert next(walk).phase is Phase.HIBERNATING
     world.migration.pause("night")
     assert next(walk).phase is Phase.PAUSED
     world.migration.resume()
