@@ -162,28 +162,23 @@ class _observed:
     """Scripts and functions of the package that are called meanwhile, in every thread that begins then."""
 
     def __enter__(self) -> set[str]:
-        self._made: set[str] = set()
-        self._call = Script.__call__
-        root, made, call = str(PACKAGE), self._made, self._call
-
-        def noting(script: Script, *args: Any, **options: Any) -> Any:
-            made.add(script.name)
-            return call(script, *args, **options)
+        root, made = str(PACKAGE), set[str]()
+        runs = {Script.__call__.__code__, Script.timed.__code__}
 
         def profile(frame: FrameType, event: str, _: object) -> None:
             code = frame.f_code
             if event == "call" and code.co_filename.startswith(root):
                 made.add(f"{code.co_filename[len(root) + 1 :]}:{code.co_qualname.split('.<')[0]}")
+                if code in runs:
+                    made.add(frame.f_locals["self"].name)
 
-        Script.__call__ = noting  # type: ignore[method-assign]
         threading.setprofile(profile)
         sys.setprofile(profile)
-        return self._made
+        return made
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
-        Script.__call__ = self._call  # type: ignore[method-assign]
 
 
 def edit_calls(edit: Edit) -> set[str]:

@@ -92,4 +92,107 @@ POLITENESS = (
         "each replica holds a walk back all the time",
         Edit("stepping.py", "max(bytes_behind / writes - 1, ", "max(bytes_behind / writes, "),
     ),
+    guard(
+        "a wait at an idle server calls for a look",
+        "pace",
+        "a load that comes right after a look is met at full pace for a second",
+        Edit("pace.py", "            self.startled = self.startled or delay > self.budget\n", ""),
+    ),
+    guard(
+        "a startled walk looks again soon",
+        "pace",
+        "a load that comes right after a look is met at full pace for a second",
+        Edit("stepping.py", "LOOK_AGAIN_SECONDS if self.pace.startled else LOOK_SECONDS", "LOOK_SECONDS"),
+    ),
+    guard(
+        "a walk looks before its first step",
+        "pace",
+        "each partition begins with a step on a server that has no room for it",
+        Edit("backfill.py", "        steps.look()\n        while True:\n", "        while True:\n"),
+    ),
+    guard(
+        "a walk takes turns",
+        "pace",
+        "a tenant's command waits behind a row of walks",
+        lua(
+            "walk_batch",
+            "  if turn > now and turn < now + 10000000 then return {'wait', integer(turn - now), 'turn'} end\n",
+            "",
+        ),
+    ),
+    guard(
+        "a step leaves the next turn behind",
+        "pace",
+        "a tenant's command waits behind a row of walks",
+        lua("walk_batch", "  call('HSET', K.bucket, 'turn', integer(now + spacing))\n", ""),
+    ),
+    guard(
+        "what a step has no time for is kept",
+        "3",
+        "keys that lie before the cursor are never examined",
+        lua(
+            "walk_batch",
+            "  for i = examined + 1, #queue, 1000 do call('RPUSH', KEYS[2], "
+            "unpack(queue, i, math.min(i + 999, #queue))) end\n",
+            "",
+        ),
+    ),
+    guard(
+        "a step ends when its time is over",
+        "pace",
+        "a batch of large jobs blocks the server",
+        lua("walk_batch", "  if time_is_over() then break end\n", ""),
+    ),
+    guard(
+        "a verification's step ends when its time is over",
+        "pace",
+        "a step of large jobs blocks the server",
+        lua("compare_jobs", "  if time_is_over() then break end\n", ""),
+    ),
+    guard(
+        "what a verification has no time for comes first in its next step",
+        "5",
+        "jobs are never compared, and the verification says that nothing is missing",
+        Edit("verification.py", "cursor if left else int(reply[1]), reply[5], False", "int(reply[1]), [], False"),
+    ),
+    guard(
+        "a walk that hibernates keeps its leases",
+        "9",
+        "another run takes over while a walk rests at a critical limit",
+        lua(
+            "walk_batch",
+            "    renew_leases()\n    redis.pcall('HSET', KEYS[4], 'held_by', ARGV[18])\n",
+            "    redis.pcall('HSET', KEYS[4], 'held_by', ARGV[18])\n",
+        ),
+    ),
+    guard(
+        "a walk that hibernates examines nothing",
+        "pace",
+        "a server is filled up to its last byte",
+        Edit("backfill.py", "keys_ = 0 if steps.pace.hibernating else steps.pace.keys", "keys_ = steps.pace.keys"),
+    ),
+    guard(
+        "a verification hibernates",
+        "pace",
+        "a server at its limit is read at full pace",
+        Edit(
+            "verification.py",
+            "            while self._steps.pace.hibernating:\n"
+            "                yield self._step(direction, cursor, offset)\n"
+            "                self._steps.hibernate()\n",
+            "",
+        ),
+    ),
+    guard(
+        "a step never outgrows the most",
+        "pace",
+        "on an idle server one step becomes all keys",
+        Edit("pace.py", "min(KEYS_MOST, round(self._size * growth))", "round(self._size * growth)"),
+    ),
+    guard(
+        "the way to the server is no delay",
+        "pace",
+        "over a network every walk crawls",
+        Edit("pace.py", "        delay = waited - self._least\n", "        delay = waited\n"),
+    ),
 )
