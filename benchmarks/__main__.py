@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 
-from benchmarks import backfill, store, walks
+from benchmarks import backfill, rates, store, walks
 from benchmarks.page import Parts, known, remember, write
 
 # In the order of the page; each is called with `quick` and answers with its section.
@@ -17,6 +17,7 @@ PARTS: Parts = {
     "backfill": backfill.section,
     "limit": walks.near_the_limit,
     "tenants": walks.beside_tenants,
+    "rates": rates.exact_rates,
 }
 
 

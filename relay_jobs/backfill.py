@@ -21,6 +21,8 @@ _WALK = Script("walk_batch", "engine")
 # Samples of one batch: enough to see what is wrong, too few to fill a log.
 SAMPLES = 20
 _PAUSE_POLL_SECONDS = 1.0
+# Walks of one rate come apart by so much, which the bucket makes up for.
+_SPREAD_SECONDS = 0.05
 _LIMITS = {b"rps": "the rate limit of all running work", b"rps_per_slot": "the rate limit of a pool slot"}
 # What a step is told of its pace when it has none.
 _UNPACED = ("", "", "")
@@ -112,19 +114,19 @@ class Walk:
             keys_ = 0 if steps.pace.hibernating else steps.pace.keys
             reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace))
             if reply[0] == b"wait" and reply[2] == b"turn":
-                # Not all at the same moment: each of them shall have its turn.
-                self._sleep(int(reply[1]) / 1e6 * random.uniform(1, 2))  # noqa: S311 -- no secret
+                seconds = int(reply[1]) / 1e6
+                self._sleep(_spread(seconds, seconds))
                 continue
             report = self._interpret(number, reply, steps.pace)
             yield report
             if report.phase in {Phase.DONE, Phase.LIMITED}:
                 return
             if report.phase is Phase.BATCH:
-                steps.rest(at_least=min(report.wait_seconds, _PAUSE_POLL_SECONDS))
+                steps.rest(at_least=_due(report))
             elif report.phase is Phase.HIBERNATING:
                 steps.hibernate()
             else:
-                self._sleep(min(report.wait_seconds, _PAUSE_POLL_SECONDS))
+                self._sleep(_due(report))
 
     def _interpret(self, number: int, reply: list[Any], pace: Pace) -> BatchReport:
         match reply[0]:
@@ -200,6 +202,16 @@ def _plan_steps(
         if report.phase in {Phase.DONE, Phase.LIMITED}:
             return
         steps.rest(at_least=limiter.rest(report.counts.scanned))
+
+
+def _due(report: BatchReport) -> float:
+    """Seconds to rest where a report asks for it: not on the dot, which would bring all walks back at one moment."""
+    wait = report.wait_seconds
+    return min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS) if wait else 0.0
+
+
+def _spread(seconds: float, more: float) -> float:
+    return seconds + random.uniform(0, more)  # noqa: S311 -- no secret
 
 
 def _paced(pace: Pace) -> tuple[Arg, Arg, Arg]:

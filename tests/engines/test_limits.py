@@ -231,6 +231,21 @@ def test_a_walk_asks_for_the_rests_that_it_reports(world: World, rests: Rests) -
     assert rests == [1.0]
 
 
+def test_walks_of_one_rate_do_not_come_back_at_one_moment(world: World, rests: Rests) -> None:
+    """Each rests for what is due and a little more of its own: what they wait for one another is no tenant's delay."""
+    fill(world.client, 60)
+    later = []
+    for _ in range(5):
+        world.client.hset(BUCKET, "sum", Clock(world).now() + 100_000)
+        walk = world.walk(world.open(rps=1_000, restart=True))
+        waiting = next(walk)
+        next(walk)
+        walk.close()
+        later.append(rests[-1] - waiting.wait_seconds)
+    assert all(0 < more <= 0.05 for more in later)
+    assert len(set(later)) == 5
+
+
 def test_a_dry_run_keeps_its_rate_by_itself(world: World, rests: Rests) -> None:
     """It may not keep a limiter in Redis, so it asks for rests: keys divided by the rate, a quarter second made up."""
     fill(world.client, 60)

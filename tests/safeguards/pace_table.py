@@ -195,4 +195,12 @@ POLITENESS = (
         "over a network every walk crawls",
         Edit("pace.py", "        delay = waited - self._least\n", "        delay = waited\n"),
     ),
+    guard(
+        "walks of one rate come apart",
+        "rate",
+        "eight partitions come back at one moment, take their own queue for a delay of the tenants, and miss the rate",
+        Edit(
+            "backfill.py", "min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS)", "min(wait, _PAUSE_POLL_SECONDS)"
+        ),
+    ),
 )
