@@ -5,6 +5,7 @@ Of its own, because Ctrl-C in a terminal reaches the whole foreground session, a
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
@@ -20,18 +21,21 @@ from demo.processes import Children, DemoError
 from demo.world import World, child_environment
 
 _PORTS = range(15_000, 30_000)
+_PLACES = 64
 
 
 def free_ports(count: int) -> list[int]:
     """Return free loopback ports, all different: each is bound until the last one is found.
 
     Below the range that systems take the ports of outgoing connections from: until its server is up, nobody else
-    takes such a port by chance. A cluster's bus, 10,000 above its server, is a port as well.
+    takes such a port by chance. A cluster's bus, 10,000 above its server, is a port as well. Processes that look for
+    ports at the same time look in different places.
     """
+    ports = _PORTS[os.getpid() % _PLACES :: _PLACES]
     with ExitStack() as stack:
         found: list[int] = []
         while len(found) < count:
-            port = random.SystemRandom().choice(_PORTS)
+            port = random.SystemRandom().choice(ports)
             probe = stack.enter_context(socket.socket())
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))

@@ -127,17 +127,6 @@ POLITENESS = (
         lua("walk_batch", "  call('HSET', K.bucket, 'turn', integer(now + spacing))\n", ""),
     ),
     guard(
-        "what a step has no time for is kept",
-        "3",
-        "keys that lie before the cursor are never examined",
-        lua(
-            "walk_batch",
-            "  for i = examined + 1, #queue, 1000 do call('RPUSH', KEYS[2], "
-            "unpack(queue, i, math.min(i + 999, #queue))) end\n",
-            "",
-        ),
-    ),
-    guard(
         "a step ends when its time is over",
         "pace",
         "a batch of large jobs blocks the server",
