@@ -40,6 +40,11 @@ def walking(run: LiveRun, try_number: int = 1, count: int = 1) -> list[TaskState
     return wait_until(found, lambda: f"not {count} walks in try {try_number}: {run.states()}")
 
 
+def begun(store: redis.Redis, task: TaskState) -> bool:
+    """Whether a partition of a backfill of everything has a checkpoint that its next try goes on from."""
+    return bool(store.hexists(keys.progress(keys.scope_name(())), f"cursor:{task.map_index}"))
+
+
 def task_process(run: LiveRun, task: TaskState) -> psutil.Process:
     """The process of a running task; its parent is the supervisor."""
     return psutil.Process(run.pid(task))

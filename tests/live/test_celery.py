@@ -23,7 +23,7 @@ from tests.live.backends import Backend
 from tests.live.deployment import Deployment
 from tests.live.postgres import programs
 from tests.live.runs import LiveRun
-from tests.live.scenes import JOBS, PARTITIONS, assert_done, begin, task_process
+from tests.live.scenes import JOBS, PARTITIONS, assert_done, begin, begun, task_process
 from tests.live.waiting import wait_until
 from tests.servers import Running, running
 
@@ -149,7 +149,12 @@ def test_a_killed_worker(live: Deployment, store: redis.Redis) -> None:
     """As with its container everything in it dies; the next tries go on from the checkpoints, where there is room."""
     live.api.resize_pool(POOL, SLOTS)
     run = begin(live, store)
-    lost = wait_until(lambda: walking(live, run).get("worker-2"), lambda: f"worker-2 has nothing: {run.states()}")
+
+    def on_its_way() -> list[TaskState]:
+        tasks = walking(live, run).get("worker-2", [])
+        return tasks if all(begun(store, task) for task in tasks) else []
+
+    lost = wait_until(on_its_way, lambda: f"worker-2 has nothing: {run.states()}")
     children = sessions_members({process(live, "worker-2").pid})
     live.kill("worker-2")
     for pid in children:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.live.choice import on
 from tests.live.runs import OVER
-from tests.live.scenes import assert_done, begin, held, task_process, walking
+from tests.live.scenes import assert_done, begin, begun, held, task_process, walking
 from tests.live.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -15,7 +15,7 @@ def test_a_killed_task_is_tried_again(live, store):
     """The next try goes on from the checkpoint; the triggerer, killed as well, is missed by nobody."""
     run = begin(live, store)
     live.kill("triggerer")
-    (task, *_) = walking(run)
+    (task, *_) = wait_until(lambda: [each for each in walking(run) if begun(store, each)], lambda: f"{run.states()}")
     task_process(run, task).kill()
     assert_done(live, store, run)
     (again,) = [each for each in run.tasks("full.walk") if each.map_index == task.map_index]
