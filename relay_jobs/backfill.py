@@ -110,13 +110,18 @@ class Walk:
         after: list[Arg] = [lease, rate, SAMPLES, CHECKPOINT_TTL_MS, self._labels]
         steps = Steps(self._client, self._pace(), sleep=self._sleep)
         steps.look()
+        refused = 0
         while True:
             keys_ = 0 if steps.pace.hibernating else steps.pace.keys
             reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace))
             if reply[0] == b"wait" and reply[2] == b"turn":
+                # Up to twice as long, and longer after each refusal: with many walks, asking costs the server time too.
                 seconds = int(reply[1]) / 1e6
-                self._sleep(_spread(seconds, seconds))
+                more = max(seconds, min(seconds * 2 ** min(refused, 8), _SPREAD_SECONDS))
+                self._sleep(_spread(seconds, more))
+                refused += 1
                 continue
+            refused = 0
             report = self._interpret(number, reply, steps.pace)
             yield report
             if report.phase in {Phase.DONE, Phase.LIMITED}:

@@ -401,6 +401,22 @@ def test_a_walk_waits_for_its_turn(client: redis.Redis, world: World) -> None:
     assert 7 < sleep.rests[-1] <= 16
 
 
+def test_a_walk_that_is_refused_stays_away_longer(client: redis.Redis, world: World) -> None:
+    """Where many walks wait for turns, their asking would be a load of its own."""
+    fill(client, 100)
+    sleep = Hook()
+
+    def taken() -> None:
+        if len(sleep.rests) < 10:
+            turn(client, 0.002)
+
+    sleep.act = taken
+    turn(client, 0.002)
+    assert next(Polite(client, sleep).walk(world.open())).phase is Phase.BATCH
+    assert len(sleep.rests) == 10
+    assert 0.004 < max(sleep.rests) <= 0.052
+
+
 def test_two_walks_never_step_in_the_same_turn(client: redis.Redis, world: World) -> None:
     """A step leaves behind when the next one may begin, and the other walk keeps to it."""
     fill(client, 500)

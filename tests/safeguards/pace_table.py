@@ -192,4 +192,10 @@ POLITENESS = (
             "backfill.py", "min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS)", "min(wait, _PAUSE_POLL_SECONDS)"
         ),
     ),
+    guard(
+        "a walk without a turn stays away longer",
+        "pace",
+        "eight walks spend the server's time on asking whose turn it is",
+        Edit("backfill.py", "                refused += 1\n", ""),
+    ),
 )
