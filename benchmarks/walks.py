@@ -22,7 +22,7 @@ def near_the_limit(*, quick: bool = False) -> Section:
         _share("backfill", found["near"], "≥ 0.75"),
         _share("verification", found["verify"], "≥ 0.75"),
         *(
-            _share(f"backfill, {far['adds_ms']:g} ms away, {row['partitions']} partitions", row, "0.6")
+            _share(f"backfill, {far['adds_ms']:g} ms away, partitions {row['partitions']}", row, "≥ 0.6")
             for row in far["backfill"]
         ),
         _share("verification, as far away", far["verify"]),
