@@ -28,8 +28,8 @@ def free_ports(count: int) -> list[int]:
     """Return free loopback ports, all different: each is bound until the last one is found.
 
     Below the range that systems take the ports of outgoing connections from: until its server is up, nobody else
-    takes such a port by chance; that is so of a cluster's bus too, 10,000 above its server. Processes that look for ports
-    at the same time look in different places.
+    takes such a port by chance; that is so of a cluster's bus too, 10,000 above its server. Processes that look at the
+    same time look in different places.
     """
     ports = _PORTS[os.getpid() % _PLACES :: _PLACES]
     with ExitStack() as stack:
