@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from relay_jobs import JobStore, Settings, Stage, runs
+from relay_jobs import Enqueued, JobStore, Settings, Stage, runs
 from relay_jobs.errors import FlagConflict, GateRefused, Refused, UsageError
 from relay_jobs.pace import Pace
 from relay_jobs.preflight import has_jobs
@@ -139,12 +139,9 @@ def test_a_workspace_is_asked_for_while_no_legacy_copy_tells_it(real_client: red
     assert JobStore(real_client).update_status(unsealed, "running", "acme").status == "running"
 
 
-def test_a_job_that_is_enqueued_while_a_server_is_found_empty_is_not_lost(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """EMPTINESS_SEEN_IN_ONE_SCHEMA: written in legacy, after the look and before the move to new_only."""
-    world.migration.set_stage(Stage.LEGACY)
-    store, made = JobStore(world.client), []
+def enqueued_after_the_look(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> list[Enqueued]:
+    """A job that comes right after a move has looked whether there is any; it is in the list then."""
+    made: list[Enqueued] = []
 
     def looked(client: redis.Redis, pace: Pace) -> bool:
         found = has_jobs(client, pace)
@@ -153,6 +150,16 @@ def test_a_job_that_is_enqueued_while_a_server_is_found_empty_is_not_lost(
         return found
 
     monkeypatch.setattr("relay_jobs.moves.has_jobs", looked)
+    return made
+
+
+def test_a_job_that_is_enqueued_while_a_server_is_found_empty_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EMPTINESS_SEEN_IN_ONE_SCHEMA: written in legacy, after the look and before the move to new_only."""
+    world.migration.set_stage(Stage.LEGACY)
+    store = JobStore(world.client)
+    made = enqueued_after_the_look(store, monkeypatch)
     with suppress(GateRefused):
         world.migration.set_stage(Stage.NEW_ONLY)
     assert store.get_job(made[0].job_id, "acme") is not None
@@ -164,15 +171,8 @@ def test_a_job_that_is_enqueued_while_a_sealed_server_is_found_empty_is_not_lost
 ) -> None:
     """The other way: written in sealed, after the look and before the move to where legacy is read."""
     world.migration.set_stage(Stage.SEALED)
-    store, made = JobStore(world.client), []
-
-    def looked(client: redis.Redis, pace: Pace) -> bool:
-        found = has_jobs(client, pace)
-        if not made:
-            made.append(store.enqueue("acme", "mail", "send", {}, "ada"))
-        return found
-
-    monkeypatch.setattr("relay_jobs.moves.has_jobs", looked)
+    store = JobStore(world.client)
+    made = enqueued_after_the_look(store, monkeypatch)
     with suppress(Refused):
         if back == "set":
             world.migration.set_stage(Stage.LEGACY)
