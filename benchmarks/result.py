@@ -121,17 +121,26 @@ def _processor() -> str:
     return named[0] if named else platform.machine()
 
 
+# A busy moment of the machine should meet all sides alike: they take turns of this many calls.
+_TURN = 100
+
+
 def in_turn(sides: Mapping[str, Call], rounds: int, calls: int) -> dict[str, list[float]]:
-    """Microseconds a call of each side, in each round; all take their turn in every round."""
+    """Microseconds a call of each side, in each round of so many calls; all take turns, over and over."""
     for call in sides.values():
-        _seconds(call, max(calls // 10, 1))
+        _seconds(call, _TURN)
+    turns = max(calls // _TURN, 1)
     found: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
-        # Who comes first changes, so that no side always follows the same one.
-        order = list(sides)
-        order = order[number % len(order) :] + order[: number % len(order)]
-        for name in order:
-            found[name].append(_seconds(sides[name], calls) / calls * 1e6)
+    for _ in range(rounds):
+        taken = dict.fromkeys(sides, 0.0)
+        for number in range(turns):
+            # Who comes first changes, so that no side always follows the same one.
+            order = list(sides)
+            order = order[number % len(order) :] + order[: number % len(order)]
+            for name in order:
+                taken[name] += _seconds(sides[name], _TURN)
+        for name, seconds in taken.items():
+            found[name].append(seconds / (turns * _TURN) * 1e6)
     return found
 
 

@@ -3,12 +3,13 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.client import NEVER_DECODE
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 from redis.retry import Retry
 
 from relay_jobs import keys
@@ -76,7 +77,12 @@ class Calls:
 
     def run(self, script: Script, where: tuple[bytes, ...], *args: Arg) -> list[Any]:
         """Run a script; the same arguments are sent again after a connection error."""
-        reply: Any = self._attempt(lambda: script(self._client, where, *args))
+        reply: Any
+        began = time.monotonic()
+        try:
+            reply = script(self._client, where, *args)
+        except (ConnectionError, TimeoutError) as error:
+            reply = self._attempt(lambda: script(self._client, where, *args), began, error)
         # One text is read faster than a list; no id and no name holds a line break.
         if isinstance(reply, bytes):
             reply = reply.split(b"\n")
@@ -97,14 +103,21 @@ class Calls:
             self.metrics.wrote(workspace or reply[2].decode(), _WRITTEN[reply[1]])
         return reply
 
-    def _attempt(self, do: Any) -> Any:
+    def _attempt(self, do: Callable[[], Any], began: float | None = None, failed: Exception | None = None) -> Any:
+        """Do it, again on connection errors; ``failed`` is how a first attempt ended that ``began`` before."""
         # Sent again for half as long as an outcome is kept, so that a retry always finds that of its own call.
-        until = time.monotonic() + OUTCOME_TTL_MS / 2000
+        until = (time.monotonic() if began is None else began) + OUTCOME_TTL_MS / 2000
+        earlier = [] if failed is None else [failed]
+
+        def attempt() -> Any:
+            if earlier:
+                raise earlier.pop()
+            return do()
 
         def worth_it(error: Exception) -> bool:
             return not isinstance(error, AuthenticationError) and time.monotonic() < until
 
-        return self._retry.call_with_retry(do, lambda _: None, is_retryable=worth_it)
+        return self._retry.call_with_retry(attempt, lambda _: None, is_retryable=worth_it)
 
 
 def token() -> str:

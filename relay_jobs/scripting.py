@@ -4,7 +4,7 @@ import re
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import redis
 from redis.client import NEVER_DECODE
@@ -43,19 +43,24 @@ def _facts() -> str:
                 "rung": str(stage.rung),
                 "legacy": str(Side.LEGACY in rule.writes).lower(),
                 "scoped": str(Side.WORKSPACE in rule.writes).lower(),
-                "reads": "{" + ",".join(f'"{side}"' for side in rule.reads) + "}",
             }
         )
         for stage, rule in RULES.items()
     }
+    reads = {stage.value: "{" + ",".join(f'"{side}"' for side in rule.reads) + "}" for stage, rule in RULES.items()}
     facts = {
         "EDGES": _table({f"{old}>{new}": "true" for old, new in TRANSITIONS}),
         "TERMINAL": _table({str(status): "true" for status in sorted(TERMINAL)}),
         "ALIASES": _table({old: f'"{new}"' for old, new in STATUS_ALIASES.items()}),
     }
-    # A row is made when it is asked for: few scripts need more than one.
-    rows = "".join(f' if stage == "{stage}" then return {row} end' for stage, row in ladder.items())
-    return f"local function ladder(stage){rows} end\n" + "".join(f"local {name} = {v}\n" for name, v in facts.items())
+    by_stage = _by_stage("ladder", ladder) + _by_stage("read_order", reads)
+    return by_stage + "".join(f"local {name} = {v}\n" for name, v in facts.items())
+
+
+def _by_stage(name: str, rows: dict[str, str]) -> str:
+    """A Lua function of the stage; a row is made when it is asked for: few scripts need more than one."""
+    found = "".join(f' if stage == "{stage}" then return {row} end' for stage, row in rows.items())
+    return f"local function {name}(stage){found} end\n"
 
 
 def lean(rules: str, script: str) -> str:
@@ -77,6 +82,10 @@ def source(*names: str) -> str:
     """Texts of these files, in order."""
     lua = files("relay_jobs") / "lua"
     return "".join((lua / f"{name}.lua").read_text() for name in names)
+
+
+# How a script is run by its digest, and by its text.
+_WRITING, _READING = ("EVALSHA", "EVAL"), ("EVALSHA_RO", "EVAL_RO")
 
 
 class Script:
@@ -106,16 +115,16 @@ class Script:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        suffix = self._suffix(read_only=read_only)
-        options: dict[str, Any] = {NEVER_DECODE: []}
+        by_sha, by_text = self._commands(read_only=read_only)
+        reply: list[Any]
         try:
-            reply = client.execute_command(f"EVALSHA{suffix}", self.sha, len(keys), *keys, *args, **options)
+            reply = client.execute_command(by_sha, self.sha, len(keys), *keys, *args, **{NEVER_DECODE: []})
         except NoScriptError:
-            reply = client.execute_command(f"EVAL{suffix}", self.text, len(keys), *keys, *args, **options)
-        return cast("list[Any]", reply)
+            reply = client.execute_command(by_text, self.text, len(keys), *keys, *args, **{NEVER_DECODE: []})
+        return reply
 
-    def _suffix(self, *, read_only: bool | None) -> str:
-        return "_RO" if (self.read_only if read_only is None else read_only) else ""
+    def _commands(self, *, read_only: bool | None) -> tuple[str, str]:
+        return _READING if (self.read_only if read_only is None else read_only) else _WRITING
 
     def timed(
         self, client: "redis.Redis", keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None
@@ -127,8 +136,7 @@ class Script:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        suffix = self._suffix(read_only=read_only)
-        for command, name in ((f"EVALSHA{suffix}", self.sha), (f"EVAL{suffix}", self.text)):
+        for command, name in zip(self._commands(read_only=read_only), (self.sha, self.text), strict=True):
             with client.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.execute_command(command, name, len(keys), *keys, *args, **{NEVER_DECODE: []})

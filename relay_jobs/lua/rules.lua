@@ -94,7 +94,7 @@ end
 
 -- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there.
 local function locate(stage, workspace, id)
-  for _, side in ipairs(ladder(stage).reads) do
+  for _, side in ipairs(read_order(stage)) do
     if side == 'legacy' then
       local state, owner, _, enqueued_at, status = legacy_state(id)
       if state == 'valid' and owner == workspace then return side, status or '', enqueued_at end
@@ -309,18 +309,12 @@ local function shown(key)
   return values, workspace, id
 end
 
--- A job of this workspace in one schema, as shown; nil if that copy is absent, foreign or no copy.
-local function read_side(side, workspace, id)
-  local values, owner, job_id = shown(side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
-  if owner ~= workspace or (job_id and job_id ~= id) or not is_id(id) then return nil end
-  return values
-end
-
--- A job as a stage reads it: side and values, or nil.
+-- A job as a stage reads it: side and values as shown, or nil. A copy that is foreign or no copy is none.
 local function read_job(stage, workspace, id)
-  for _, side in ipairs(ladder(stage).reads) do
-    local values = read_side(side, workspace, id)
-    if values then return side, values end
+  if not is_id(id) then return nil end
+  for _, side in ipairs(read_order(stage)) do
+    local values, owner, job_id = shown(side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
+    if owner == workspace and (not job_id or job_id == id) then return side, values end
   end
   return nil
 end

@@ -198,6 +198,12 @@ CALLS = (
         Edit("calls.py", "is_retryable=worth_it", "is_retryable=lambda _: False"),
     ),
     guard(
+        "a call is sent again only for as long as its outcome is kept",
+        "retry",
+        "a call that fails after minutes is sent again when its outcome is forgotten, and done a second time",
+        Edit("calls.py", "where, *args), began, error)", "where, *args), None, error)"),
+    ),
+    guard(
         "a late worker's update is refused by its claim token",
         "claims",
         "a worker whose claim has expired overwrites the outcome of the one that took over",

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import chain, count, repeat
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ from relay_jobs import JobStore, Settings, Stage
 from relay_jobs.errors import IllegalTransition, JobExists
 from tests.proxy import Proxy
 from tests.servers import Server
-from tests.store.records import copy_at, dump, enqueue, legacy, new_store, put_both, put_legacy, scoped, set_stage
+from tests.store.records import dump, enqueue, legacy, new_store, put_both, scoped, set_stage
 
 Lose = Callable[[Proxy], None]
 
@@ -260,6 +261,20 @@ def test_when_the_line_stays_dead_the_error_is_redis_own(real_server: Server, pr
     assert dump(client) == before
 
 
+def test_a_call_that_took_too_long_is_not_sent_again(
+    real_server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outcome is kept for two minutes; a call that failed after one is not sent where it may be forgotten."""
+    set_stage(real_server.client(), Stage.NEW_FIRST)
+    store = new_store(real_server.client(port=proxy.port))
+    began_and_failed = chain([0.0], repeat(61.0))
+    monkeypatch.setattr("relay_jobs.calls.time", SimpleNamespace(monotonic=lambda: next(began_and_failed)))
+    proxy.lose_reply()
+    with pytest.raises(RedisConnectionError):
+        enqueue(store)
+    assert real_server.client().llen("ai:queue:pending") == 1
+
+
 def test_a_call_is_one_round_trip(real_server: Server, proxy: Proxy) -> None:
     """Every call but a waiting claim and a listing is one command once the server knows the scripts."""
     set_stage(real_server.client(), Stage.NEW_FIRST)
@@ -277,15 +292,3 @@ def test_a_call_is_one_round_trip(real_server: Server, proxy: Proxy) -> None:
     before = len(proxy.commands)
     calls()
     assert proxy.commands[before:] == [b"EVALSHA"] * 6
-
-
-def test_a_process_that_sleeps_through_a_flip_acts_on_the_new_stage(
-    real_server: Server, proxy: Proxy, real_client: redis.Redis
-) -> None:
-    """A command that was on its way while the stage moved goes by the stage that it finds."""
-    set_stage(real_client, Stage.LEGACY)
-    store = new_store(real_server.client(port=proxy.port))
-    put_legacy(real_client, "j")
-    proxy.hold(then=lambda: set_stage(real_client, Stage.DUAL_WRITE))
-    store.update_status("j", "running", "acme")
-    assert copy_at(real_client, scoped("j")) == copy_at(real_client, legacy("j"))

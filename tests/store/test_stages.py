@@ -8,6 +8,8 @@ import redis
 
 from relay_jobs import JobStore, Settings, Stage
 from relay_jobs.errors import FlagConflict, SettingsError
+from tests.proxy import Proxy
+from tests.servers import Server
 from tests.store.records import (
     READS_LEGACY,
     STAGES,
@@ -231,3 +233,16 @@ def test_a_listing_goes_on_over_a_flip(client: redis.Redis) -> None:
         if cursor is None:
             break
     assert sorted(found) == [f"j{number:02}" for number in range(12)]
+
+
+def test_a_process_that_sleeps_through_a_flip_acts_on_the_new_stage(
+    real_server: Server, real_client: redis.Redis
+) -> None:
+    """A command that was on its way while the stage moved goes by the stage that it finds."""
+    set_stage(real_client, Stage.LEGACY)
+    put_legacy(real_client, "j")
+    with Proxy(real_server.port) as proxy:
+        store = new_store(real_server.client(port=proxy.port))
+        proxy.hold(then=lambda: set_stage(real_client, Stage.DUAL_WRITE))
+        store.update_status("j", "running", "acme")
+    assert copy_at(real_client, scoped("j")) == copy_at(real_client, legacy("j"))
