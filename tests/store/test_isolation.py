@@ -51,6 +51,15 @@ def test_a_record_that_names_another_job_is_not_read(staged: JobStore, client: r
     assert {key: before[key] for key in before} == {key: dump(client)[key] for key in before}
 
 
+def test_a_record_whose_id_cannot_be_asked_for_is_not_listed(staged: JobStore, client: redis.Redis) -> None:
+    """An id with a control character is none: `get_job` refuses it, and no listing shows it, of whatever copy."""
+    put_both(client, "j\x01")
+    client.zadd("ai:index:acme", {"j\x01": 1})
+    assert staged.list_jobs("acme").items == ()
+    client.delete("ai:index:acme")
+    assert staged.list_jobs("acme").items == ()
+
+
 def test_a_foreign_id_in_the_index_shows_nothing(staged: JobStore, client: redis.Redis) -> None:
     """An index entry gives no access to a job of another workspace, and is no reason to touch it."""
     put_both(client, "j", "acme")
