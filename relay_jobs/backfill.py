@@ -110,24 +110,22 @@ class Walk:
         after: list[Arg] = [lease, rate, SAMPLES, CHECKPOINT_TTL_MS, self._labels]
         steps = Steps(self._client, self._pace(), sleep=self._sleep)
         steps.look()
-        refused = 0
+        # Its next turn among all polite walks, and seconds of the server that the others do not know of yet.
+        turn, taken = b"", 0.0
         while True:
             keys_ = 0 if steps.pace.hibernating else steps.pace.keys
-            reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace))
+            reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace), turn, microseconds(taken))
             if reply[0] == b"wait" and reply[2] == b"turn":
-                # Up to twice as long, and longer after each refusal: with many walks, asking costs the server time too.
-                seconds = int(reply[1]) / 1e6
-                more = max(seconds, min(seconds * 2 ** min(refused, 8), _SPREAD_SECONDS))
-                self._sleep(_spread(seconds, more))
-                refused += 1
+                turn = reply[3]
+                self._sleep(int(reply[1]) / 1e6)
                 continue
-            refused = 0
             report = self._interpret(number, reply, steps.pace)
             yield report
             if report.phase in {Phase.DONE, Phase.LIMITED}:
                 return
             if report.phase is Phase.BATCH:
-                steps.rest(at_least=_due(report))
+                turn, taken = reply[8], steps.used
+                steps.rest(at_least=_due(report), next_in=int(reply[9]) / 1e6, walked=int(reply[10]) / 1e6)
             elif report.phase is Phase.HIBERNATING:
                 steps.hibernate()
             else:
@@ -198,7 +196,7 @@ def _plan_steps(
         head = ("plan", "", "", "", 0, 0, *what, limiter.batch(steps.pace.keys), 0, "", SAMPLES, 0, 0)
         # It keeps no turns in Redis: it writes nothing.
         longest = microseconds(steps.pace.longest)
-        reply = steps.send(_WALK, (b"",) * 5, *head, longest, "", "", cursor, budget, *left, read_only=True)
+        reply = steps.send(_WALK, (b"",) * 5, *head, longest, "", "", "", 0, cursor, budget, *left, read_only=True)
         if reply[0] == b"void":
             raise PassVoid(reply[1].decode())
         cursor, budget, left = reply[2], reply[6], reply[5]
@@ -249,7 +247,7 @@ _PHASES = {b"more": Phase.BATCH, b"done": Phase.DONE, b"limited": Phase.LIMITED}
 
 def batch_report(reply: list[Any], number: int, bits: int, held_by: str = "") -> BatchReport:
     """The report of one examined batch."""
-    _, state, cursor, tally, samples, _, _, rest = reply
+    _, state, cursor, tally, samples, _, _, rest = reply[:8]
     counts = {name.decode(): int(value) for name, value in zip(tally[::2], tally[1::2], strict=True)}
     quads = zip(samples[::4], samples[1::4], samples[2::4], samples[3::4], strict=True)
     fraction = 1.0 if cursor == b"end" else partition_fraction(int(cursor), number, bits)

@@ -1,9 +1,12 @@
 """How fast a walk may go: its steps sized by time, and rests between them by what the server's tenants feel.
 
 The controller of block/spirit, at a thousandth of its time scale: of the last ten steps the ninth in order counts, a
-step grows by half at most, and one that overran its time fivefold is cut to a tenth at once.
+step grows by half at most, and one that overran its time fivefold is cut to a tenth at once. At that scale a machine's
+own hiccup looks like an overrun, and ten steps like more than they say: a cut is taken back when the step after it
+fits, and the size goes half of the way (of its logarithm) at a time.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -19,9 +22,11 @@ BUSY, FLOOR = 0.9, 0.02
 # Below this part of its time with the work of others, a server makes nobody wait.
 IDLE = 0.25
 # Part of the budget that a step may take: a tenant's command waits for one of them, and for what else is there.
-STEP_PART = 0.5
-# In a step, time is looked at as well, for keys that are larger than those before: it ends after half as much again.
-_LONGEST = 1.5
+STEP_PART = 0.6
+# A step looks at the time as well, for keys larger than those before: it ends after so many times its part.
+_LONGEST = 1.25
+# What a step of the first size takes at most, until one is known.
+_FIRST_SECONDS = 0.001
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
 REST_MOST = 10.0
 
@@ -99,12 +104,14 @@ class Pace:
     share: float = BUSY
     hibernating: bool = False
     startled: bool = False
-    _size: int = KEYS_FIRST
+    _size: float = KEYS_FIRST
+    _cut_from: float | None = None
     _cap: float = BUSY
     _used: list[float] = field(default_factory=list)
     _waited: list[float] = field(default_factory=list)
     _least: float | None = None
     _own: float = 0.0
+    _walked: float | None = None
     _others: float | None = None
     _felt: str = ""
     _seen: str = ""
@@ -117,7 +124,7 @@ class Pace:
     @property
     def keys(self) -> int:
         """Keys of the next step."""
-        return self.batch or (self._size if self.polite else KEYS_FULL_SPEED)
+        return self.batch or (round(self._size) if self.polite else KEYS_FULL_SPEED)
 
     @property
     def longest(self) -> float | None:
@@ -127,26 +134,30 @@ class Pace:
     @property
     def spacing(self) -> float:
         """Seconds from the beginning of a step to that of the next one."""
-        if self.budget is None or not self._used:
+        if self.budget is None:
             return 0.0
-        return min(REST_MOST, sum(self._used) / len(self._used) / self.share)
+        used = self._used or [min(self.budget * STEP_PART, _FIRST_SECONDS)]
+        # Nine of ten steps are over before the next one comes: a tenant's command finds a gap between them.
+        return min(REST_MOST, max(_ninth(used), sum(used) / len(used) / self.share))
 
     @property
     def held_by(self) -> str:
         """What slows it down, in words; '' for nothing."""
         return self._seen if self.hibernating else self._felt or self._seen
 
-    def stepped(self, used: float, waited: float) -> None:
+    def stepped(self, used: float, waited: float, walked: float | None = None) -> None:
         """Take in one step.
 
         Args:
             used: seconds of the server.
             waited: seconds that its client waited beyond them.
+            walked: seconds of the server that all walks have taken so far; ``None`` if there is but this one.
         """
         # A clock that was set meanwhile has measured nothing.
         if self.budget is None or used < 0 or waited < 0:
             return
-        self._own += used
+        self._own += used if walked is None or self._walked is None else max(0.0, walked - self._walked)
+        self._walked = walked
         # What the way to the server and back costs by itself may change, upwards slowly.
         self._least = waited if self._least is None else min(waited, self._least * 1.001)
         # What is waited for at a server that has little to do is the network, of which tenants have their own.
@@ -155,18 +166,16 @@ class Pace:
         if idle:
             self.startled = self.startled or delay > self.budget
             delay = 0.0
-        self._used.append(used)
         self._waited.append(delay)
-        if used > OVERRUN * self.budget * STEP_PART:
-            self._size, self._used = max(1, self._size // _CUT), [used / _CUT]
+        self._size_by(used, self.budget * STEP_PART)
         if delay > OVERRUN * self.budget:
             self._slow_down(_CUT, delay)
         if len(self._waited) >= WINDOW:
             self._feel(self.budget)
-        if len(self._used) >= WINDOW:
-            growth = min(GROWTH, max(1 / GROWTH, self.budget * STEP_PART / max(_ninth(self._used), 1e-6)))
-            self._size = max(1, min(KEYS_MOST, round(self._size * growth)))
-            del self._used[:-1]
+
+    def queued(self, waited: float) -> float:
+        """Seconds of those for which a step's client has waited that are not the way there and back."""
+        return 0.0 if self._least is None else max(0.0, waited - self._least)
 
     def looked(self, load: Load, elapsed: float) -> None:
         """Take in a look at the server, ``elapsed`` seconds after the one before."""
@@ -188,6 +197,18 @@ class Pace:
             if BUSY * (1 - excess) < self._cap:
                 self._cap, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
         self.share = min(self.share, self._cap)
+
+    def _size_by(self, used: float, allowed: float) -> None:
+        self._used.append(used)
+        if used > OVERRUN * allowed:
+            self._cut_from, self._size = self._size, max(1, self._size / _CUT)
+        elif self._cut_from is not None and used <= allowed:
+            self._size = self._cut_from
+            self._cut_from = None
+        if len(self._used) >= WINDOW:
+            growth = min(GROWTH, max(1 / GROWTH, math.sqrt(allowed / max(_ninth(self._used), 1e-6))))
+            self._size = max(1, min(KEYS_MOST, self._size * growth))
+            del self._used[:-1]
 
     def _feel(self, budget: float) -> None:
         delay = _ninth(self._waited)

@@ -37,6 +37,9 @@ class Steps:
         pace: how fast.
         sleep: how to rest.
         clock: seconds, of any beginning.
+
+    Attributes:
+        used: seconds of the server that the last step took; 0 at full speed, where nobody asks.
     """
 
     def __init__(
@@ -46,7 +49,8 @@ class Steps:
         self.pace = pace
         self._looker = Looker(client)
         self._looked_at: float | None = None
-        self._began = self._used = self._waited = 0.0
+        self._began = self._waited = 0.0
+        self.used = 0.0
 
     def send(self, script: Script, keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None) -> list[Any]:
         """Run a step.
@@ -57,15 +61,25 @@ class Steps:
         self._began = self._clock()
         if not self.pace.polite:
             return script(self._client, keys, *args, read_only=read_only)
-        reply, self._used = script.timed(self._client, keys, *args, read_only=read_only)
-        self._waited = self._clock() - self._began - self._used
+        reply, self.used = script.timed(self._client, keys, *args, read_only=read_only)
+        self._waited = self._clock() - self._began - self.used
         return reply
 
-    def rest(self, at_least: float = 0.0) -> None:
-        """After a step that has examined keys: let the pace know, and rest until it is time for the next one."""
-        self.pace.stepped(self._used, self._waited)
+    def rest(self, at_least: float = 0.0, *, next_in: float | None = None, walked: float | None = None) -> None:
+        """After a step that has examined keys: let the pace know, and rest until it is time for the next one.
+
+        Args:
+            at_least: seconds to rest.
+            next_in: seconds from the beginning of the step to the next one, if that is not for this walk to say.
+            walked: seconds of the server that all walks have taken so far, if that is known.
+        """
+        self.pace.stepped(self.used, self._waited, walked)
         self.look()
-        wanted = self._began + self.pace.spacing - self._clock()
+        if next_in is None:
+            next_in = self.pace.spacing
+        else:
+            next_in += self.pace.queued(self._waited)
+        wanted = self._began + next_in - self._clock()
         if max(wanted, at_least) > 0:
             self._sleep(max(wanted, at_least))
 

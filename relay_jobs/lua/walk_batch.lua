@@ -4,26 +4,44 @@
 --       SCAN count and keys to examine at most (0: only stay the holder), lease in milliseconds,
 --       rate of this partition or '', samples at most, milliseconds a checkpoint is kept,
 --       workspaces with a metric label of their own at most, microseconds after which it ends or '',
---       microseconds to the next step of any walk or '', what holds it back,
+--       microseconds to the next step of any walk or '', what holds it back, its turn or '', microseconds of the server
+--       that its last step took,
 --       then when planning: cursor, budget or '', pending keys
 -- Returns: {'ok', 'more' | 'done' | 'limited', cursor, {outcome, count, ...}, {id, workspace, outcome, reason, ...},
---           {pending keys when planning}, budget or '', microseconds to rest} | {'wait', microseconds, 'turn' | 'held' |
---           'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} | {'fenced', holder}
+--           {pending keys when planning}, budget or '', microseconds to rest, its next turn or '', microseconds to it,
+--           microseconds that all polite walks have taken} | {'wait', microseconds, 'turn', turn} |
+--           {'wait', microseconds, 'held' | 'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} |
+--           {'fenced', holder}
 local copying = ARGV[1] == 'copy'
 local run, owner, token, partition, bits = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local most, lease, slot_rate = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local longest, spacing = tonumber(ARGV[16]), tonumber(ARGV[17])
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-if copying and spacing then
-  -- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them.
-  local turn = tonumber(call('HGET', K.bucket, 'turn') or '') or 0
-  if turn > now and turn < now + 10000000 then return {'wait', integer(turn - now), 'turn'} end
+
+-- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
+-- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
+local FURTHEST = 10000000
+local turn, row, taken = tonumber(ARGV[19]), 0, 0
+if copying and spacing and most > 0 then
+  local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
+  local step = tonumber(before[2] or '') or 0
+  row, taken = tonumber(before[1] or '') or 0, (tonumber(before[3] or '') or 0) + tonumber(ARGV[20])
+  -- A clock that was set back would stop all of them. Who comes a second late, as after a pause, asks anew.
+  if row > now + FURTHEST * 6 then row, step = now, now end
+  if turn and (turn > now + FURTHEST * 6 or turn < now - 1000000) then turn = nil end
+  -- Walks that come late would come at one moment: whoever comes on the heels of another gets a new turn.
+  if not (turn and turn > now) and (step > now or not turn and row > now) then
+    turn = math.min(math.max(row, step), now + FURTHEST)
+    -- Without memory the row cannot grow; the step itself will say so.
+    redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))
+  end
+  if turn and turn > now then return {'wait', integer(turn - now), 'turn', integer(turn)} end
 end
 local chosen = parse_scope(ARGV[8])
 local server = server_process()
 
-local cursor, budget, queue, rate, waiting = ARGV[19], tonumber(ARGV[20] or ''), {}, nil, 0
+local cursor, budget, queue, rate, waiting = ARGV[21], tonumber(ARGV[22] or ''), {}, nil, 0
 if copying then
   local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition,
     'pending:' .. partition)
@@ -94,7 +112,7 @@ local time_is_over = longest and stopwatch(longest) or never
 if waiting > 0 then
   queue = call('LRANGE', KEYS[2], 0, most - 1)
 elseif not copying then
-  for i = 21, #ARGV do queue[#queue + 1] = ARGV[i] end
+  for i = 23, #ARGV do queue[#queue + 1] = ARGV[i] end
 end
 local cut = 2 ^ bits
 -- Whether a cursor lies beyond this partition: its low bits are no longer the partition's number.
@@ -184,7 +202,7 @@ local budget_text = budget and integer(budget) or ''
 if not copying then
   local unexamined = {}
   for i = examined + 1, #queue do unexamined[#unexamined + 1] = queue[i] end
-  return {'ok', state, cursor, tally, samples, unexamined, budget_text, 0}
+  return {'ok', state, cursor, tally, samples, unexamined, budget_text, 0, '', 0, 0}
 end
 
 local of_partition, of_labels, label_of = {}, {}, metric_labels(by_workspace, tonumber(ARGV[15]))
@@ -216,8 +234,11 @@ for _, limit in ipairs(limits) do
   call('HSET', K.bucket, limit[1], integer(due))
   rest = math.max(rest, due - now)
 end
+local next_turn = ''
 if spacing then
-  call('HSET', K.bucket, 'turn', integer(now + spacing))
+  next_turn = math.min(math.max(row, now + spacing), now + FURTHEST)
+  call('HSET', K.bucket, 'row', integer(state == 'more' and next_turn + spacing or next_turn),
+    'step', integer(now + spacing * 0.8), 'walked', integer(taken))
   call('HSET', KEYS[4], 'held_by', ARGV[18])
 end
 renew_leases()
@@ -225,4 +246,5 @@ if state ~= 'more' then
   call('DEL', KEYS[3])
   call('PEXPIRE', K.bucket, lease * 2)
 end
-return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest))}
+return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest)),
+  spacing and integer(next_turn) or '', spacing and integer(next_turn - now) or 0, integer(taken)}

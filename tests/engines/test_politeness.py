@@ -1,5 +1,6 @@
 """A default walk gives way: it is sized by time, takes turns, and hibernates where the server is at its limit."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,8 @@ from relay_jobs.migration import Migration
 from relay_jobs.pace import KEYS_FIRST, Pace
 from relay_jobs.progress import BatchReport, Books, Phase, Verdict
 from relay_jobs.runs import Pass
-from relay_jobs.stepping import LOOK_SECONDS
+from relay_jobs.scripting import Script
+from relay_jobs.stepping import LOOK_SECONDS, Steps
 from tests.engines.world import Rests, World, copies, equal, fill, total
 from tests.servers import Server, until
 from tests.store.records import put_legacy, put_scoped, set_stage
@@ -30,6 +32,24 @@ class Hook:
         """Instead of resting."""
         self.rests(seconds)
         self.act()
+
+
+class Stop(Exception):
+    """Ends a walk where it would rest."""
+
+    @classmethod
+    def here(cls) -> None:
+        """Instead of resting."""
+        raise cls
+
+
+def refusal(client: redis.Redis, opened: Pass, number: int) -> float:
+    """Seconds that a walk which comes anew is told to wait."""
+    rests = Hook(Stop.here)
+    walk = slow_walk(client, opened, number, rests, share=0.002)
+    with pytest.raises(Stop):
+        next(walk)
+    return float(rests.rests[-1])
 
 
 class Polite(World):
@@ -89,21 +109,28 @@ def large(client: redis.Redis, count: int, fields: int = 10_000) -> list[str]:
     return names
 
 
-def turn(client: redis.Redis, seconds: float) -> None:
-    """The next step of any walk is not before then."""
+def in_micros(client: redis.Redis, seconds: float) -> int:
+    """A time of the server's clock, so many seconds from now."""
     now, micros = client.time()
-    client.hset(keys.BUCKET, "turn", int(now * 1_000_000 + micros + seconds * 1_000_000))
+    return int(now * 1_000_000 + micros + seconds * 1_000_000)
 
 
-def slow_walk(world: World, opened: Pass, number: int, sleep: Callable[[float], None]) -> Iterator[BatchReport]:
-    """A walk with a thousandth of the server's time: its turns are seconds long."""
+def taken(client: redis.Redis, seconds: float, what: str = "row") -> None:
+    """All turns until then are others'; or the step of another (``step``) is not over before."""
+    client.hset(keys.BUCKET, what, in_micros(client, seconds))
+
+
+def slow_walk(
+    client: redis.Redis, opened: Pass, number: int, sleep: Callable[[float], None], share: float = 0.0001
+) -> Iterator[BatchReport]:
+    """A walk with so little of the server's time that its turns are seconds long."""
     settings = Settings()
     walker = backfill.Walk(
-        world.client,
+        client,
         opened,
         flag_stage=settings.flag_stage,
         lease_seconds=settings.lease_seconds,
-        pace=lambda: Pace(1, batch=5, share=0.0001),
+        pace=lambda: Pace(1, batch=5, share=share),
         sleep=sleep,
     )
     return walker.partition(number, f"owner-{number}")
@@ -381,83 +408,117 @@ def test_a_verification_compares_every_job_once_whatever_its_budget(
     }
 
 
-def test_a_walk_waits_for_its_turn(client: redis.Redis, world: World) -> None:
-    """Of all polite walks one step at a time: before the turn nothing is examined, whoever asks."""
+@pytest.mark.parametrize("what", ["row", "step"])
+def test_a_walk_waits_for_its_turn(client: redis.Redis, world: World, what: str) -> None:
+    """Of all polite walks one step at a time: a walk that comes anew is told when, and asks but once."""
     fill(client, 500)
     before: list[int] = []
     sleep = Hook()
 
     def come_round() -> None:
-        # A rest for the pace itself may come first.
-        if sleep.rests[-1] > 2:
-            before.append(len(copies(client)))
-            client.hdel(keys.BUCKET, "turn")
+        before.append(len(copies(client)))
+        time.sleep(sleep.rests[-1])
 
     sleep.act = come_round
-    walk = Polite(client, sleep).walk(world.open())
-    done = next(walk).counts.migrated
-    turn(client, 8)
-    assert next(walk).phase is Phase.BATCH
-    assert before == [done]
-    # Not all at the same moment: up to twice as long.
-    assert 7 < sleep.rests[-1] <= 16
+    opened = world.open()
+    taken(client, 0.5, what)
+    assert next(Polite(client, sleep).walk(opened)).phase is Phase.BATCH
+    assert before == [0]
+    assert 0.2 < sleep.rests[0] <= 0.5
 
 
-def test_a_walk_that_is_refused_stays_away_longer(client: redis.Redis, world: World) -> None:
-    """Where many walks wait for turns, their asking would be a load of its own."""
-    fill(client, 100)
-    sleep = Hook()
+def test_walks_that_come_at_one_moment_get_a_turn_each(client: redis.Redis, world: World) -> None:
+    """In a row, as far apart as their steps are."""
+    fill(client, 500)
+    opened = world.open(partitions=4)
+    taken(client, 5)
+    waits = [refusal(client, opened, number) for number in range(4)]
+    assert 4 < waits[0] <= 5
+    assert all(later - earlier > 0.3 for earlier, later in pairwise(waits)), waits
 
-    def taken() -> None:
-        if len(sleep.rests) < 12:
-            turn(client, 0.005)
-        else:
-            client.hdel(keys.BUCKET, "turn")
 
-    sleep.act = taken
-    turn(client, 1.0)
-    assert next(Polite(client, sleep).walk(world.open())).phase is Phase.BATCH
-    assert len(sleep.rests) == 12
-    assert 0.010 < max(sleep.rests[1:]) <= 0.055
+def test_a_walk_on_the_heels_of_another_gets_a_new_turn(client: redis.Redis, world: World) -> None:
+    """Its turn had come, but the step before it is late."""
+    fill(client, 500)
+    opened, rests = world.open(), Hook()
+    walk = Polite(client, rests).walk(opened)
+    next(walk)
+    taken(client, 5, "step")
+    taken(client, 7)
+    time.sleep(0.05)
+    rests.act = Stop.here
+    with pytest.raises(Stop):
+        next(walk)
+    assert 6 < max(rests.rests) <= 7
+
+
+def test_a_walk_that_comes_late_asks_anew(client: redis.Redis, world: World) -> None:
+    """After a pause all walks would have their turn at one moment."""
+    fill(client, 500)
+    opened, rests = world.open(), Hook()
+    walk = Polite(client, rests).walk(opened)
+    next(walk)
+    time.sleep(1.1)
+    taken(client, 5)
+    rests.act = Stop.here
+    with pytest.raises(Stop):
+        next(walk)
+    assert 4 < max(rests.rests) <= 5
 
 
 def test_two_walks_never_step_in_the_same_turn(client: redis.Redis, world: World) -> None:
     """A step leaves behind when the next one may begin, and the other walk keeps to it."""
     fill(client, 500)
     opened = world.open(partitions=2)
-    first = slow_walk(world, opened, 0, Hook())
-    # Its first step does not know yet what a step takes.
-    reports = [next(first), next(first)]
-    assert all(report.phase is Phase.BATCH for report in reports)
-    done, seen = len(copies(client)), []
+    first = slow_walk(client, opened, 0, Hook())
+    assert next(first).phase is Phase.BATCH
+    done = len(copies(client))
+    # As far as a walk may rest; without its turn it would be known by its step only, which is over before.
+    assert refusal(client, opened, 1) > 9
+    assert len(copies(client)) == done
 
-    def come_round() -> None:
-        seen.append(len(copies(client)))
-        client.hdel(keys.BUCKET, "turn")
 
-    second = slow_walk(world, opened, 1, Hook(come_round))
-    assert next(second).phase is Phase.BATCH
-    assert seen == [done]
+def test_walks_know_of_each_others_work(client: redis.Redis, world: World) -> None:
+    """Each step adds what the one before has taken of the server; nobody takes it for a tenant's."""
+    fill(client, 500)
+    list(world.walk(world.open(partitions=2)))
+    assert int(client.hget(keys.BUCKET, "walked")) > 0
 
 
 def test_full_speed_waits_for_no_turn(client: redis.Redis, world: World, rests: Rests) -> None:
     """It gives way to nobody, and leaves no turn behind."""
     fill(client, 100)
-    turn(client, 8)
-    before = client.hget(keys.BUCKET, "turn")
+    taken(client, 8)
+    before = client.hgetall(keys.BUCKET)
     assert total(world.walk(world.open(full_speed=True))).migrated == 100
     assert rests == []
-    assert client.hget(keys.BUCKET, "turn") == before
+    assert client.hgetall(keys.BUCKET) == before
 
 
 def test_a_turn_that_a_clock_has_left_in_the_future_does_not_stop_a_walk(
-    client: redis.Redis, world: World, rests: Rests
+    client: redis.Redis, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a jump of the server's clock the turns begin anew."""
+    """After a jump of the server's clock the turns begin anew, a walk's own too."""
     fill(client, 100)
-    turn(client, 3_600)
-    assert next(world.walk(world.open())).phase is Phase.BATCH
-    assert rests == []
+    sleep = Hook()
+
+    def shortly() -> None:
+        assert sleep.rests[-1] < 1
+
+    sleep.act = shortly
+    taken(client, 3_600)
+    taken(client, 3_600, "step")
+    walk = Polite(client, sleep).walk(world.open())
+    assert next(walk).phase is Phase.BATCH
+    send = Steps.send
+
+    def before_the_jump(steps: Steps, script: Script, where: Any, *args: Any, **options: Any) -> list[Any]:
+        monkeypatch.setattr(Steps, "send", send)
+        *rest, turn, used = args
+        return send(steps, script, where, *rest, int(turn) + 3_600_000_000, used, **options)
+
+    monkeypatch.setattr(Steps, "send", before_the_jump)
+    assert next(walk).phase is Phase.BATCH
 
 
 def test_the_latency_budget_is_read_from_the_environment(client: redis.Redis, world: World) -> None:

@@ -36,7 +36,7 @@ POLITENESS = (
         "an overrun is answered at once",
         "pace",
         "ten steps of large jobs go by before they become smaller",
-        Edit("pace.py", "        if used > OVERRUN * self.budget * STEP_PART:\n", "        if False:\n"),
+        Edit("pace.py", "        if used > OVERRUN * allowed:\n", "        if False:\n"),
     ),
     guard(
         "a step grows by half at most",
@@ -78,7 +78,7 @@ POLITENESS = (
         "no rest is longer than a lease bears",
         "9",
         "a walk loses its lease while it rests",
-        Edit("pace.py", "return min(REST_MOST, sum(", "return min(1e9, sum("),
+        Edit("pace.py", "return min(REST_MOST, max(", "return min(1e9, max("),
     ),
     guard(
         "a replica that is silent is behind",
@@ -108,7 +108,7 @@ POLITENESS = (
         "a walk looks before its first step",
         "pace",
         "each partition begins with a step on a server that has no room for it",
-        Edit("backfill.py", "        steps.look()\n        refused = 0\n", "        refused = 0\n"),
+        Edit("backfill.py", "        steps.look()\n        # Its next turn", "        # Its next turn"),
     ),
     guard(
         "a walk takes turns",
@@ -116,7 +116,7 @@ POLITENESS = (
         "a tenant's command waits behind a row of walks",
         lua(
             "walk_batch",
-            "  if turn > now and turn < now + 10000000 then return {'wait', integer(turn - now), 'turn'} end\n",
+            "  if turn and turn > now then return {'wait', integer(turn - now), 'turn', integer(turn)} end\n",
             "",
         ),
     ),
@@ -124,7 +124,79 @@ POLITENESS = (
         "a step leaves the next turn behind",
         "pace",
         "a tenant's command waits behind a row of walks",
-        lua("walk_batch", "  call('HSET', K.bucket, 'turn', integer(now + spacing))\n", ""),
+        lua("walk_batch", "'row', integer(state == 'more' and next_turn + spacing or next_turn),\n    ", ""),
+    ),
+    guard(
+        "a walk that comes anew takes a turn of its own",
+        "pace",
+        "walks that begin together have the same turn, and a tenant's command waits behind all of them",
+        lua("walk_batch", "    redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))\n", ""),
+    ),
+    guard(
+        "a walk on the heels of another gets a new turn",
+        "pace",
+        "walks that are late come at one moment, and a tenant's command waits behind all of them",
+        lua("walk_batch", "(step > now or not turn and row > now)", "(not turn and row > now)"),
+    ),
+    guard(
+        "a turn that is long past is none",
+        "pace",
+        "after a pause all walks step at one moment",
+        lua("walk_batch", " or turn < now - 1000000) then turn = nil", ") then turn = nil"),
+    ),
+    guard(
+        "turns begin anew when the clock is set back",
+        "pace",
+        "walks rest for as long as the clock was set back by",
+        lua("walk_batch", "  if row > now + FURTHEST * 6 then row, step = now, now end\n", ""),
+    ),
+    guard(
+        "a walk's own turn is void when the clock is set back",
+        "pace",
+        "a walk rests for as long as the clock was set back by",
+        lua("walk_batch", "turn > now + FURTHEST * 6 or ", ""),
+    ),
+    guard(
+        "walks tell each other what they take of the server",
+        "pace",
+        "each of eight walks takes the others for tenants, and all of them crawl",
+        lua("walk_batch", ", 'walked', integer(taken))", ")"),
+    ),
+    guard(
+        "the work of other walks is not taken for tenants'",
+        "pace",
+        "each of eight walks takes the others for tenants, and all of them crawl",
+        Edit(
+            "pace.py",
+            "used if walked is None or self._walked is None else max(0.0, walked - self._walked)",
+            "used",
+        ),
+    ),
+    guard(
+        "a turn counts from when the step was at work",
+        "pace",
+        "a walk comes before its turn, and asks again and again",
+        Edit("stepping.py", "            next_in += self.pace.queued(self._waited)\n", "            pass\n"),
+    ),
+    guard(
+        "nine of ten steps are over before the next one comes",
+        "pace",
+        "between the steps of several walks there is no gap for a tenant's command",
+        Edit("pace.py", "max(_ninth(used), sum(used) / len(used) / self.share)", "sum(used) / len(used) / self.share"),
+    ),
+    guard(
+        "a cut is taken back when the next step fits",
+        "pace",
+        "each hiccup of the machine costs the walk sixty steps",
+        Edit("pace.py", "            self._size = self._cut_from\n", ""),
+    ),
+    guard(
+        "a size comes to rest",
+        "pace",
+        "steps are now too small, now too large",
+        Edit(
+            "pace.py", "math.sqrt(allowed / max(_ninth(self._used), 1e-6))", "allowed / max(_ninth(self._used), 1e-6)"
+        ),
     ),
     guard(
         "a step ends when its time is over",
@@ -176,7 +248,7 @@ POLITENESS = (
         "a step never outgrows the most",
         "pace",
         "on an idle server one step becomes all keys",
-        Edit("pace.py", "min(KEYS_MOST, round(self._size * growth))", "round(self._size * growth)"),
+        Edit("pace.py", "min(KEYS_MOST, self._size * growth)", "self._size * growth"),
     ),
     guard(
         "the way to the server is no delay",
@@ -191,11 +263,5 @@ POLITENESS = (
         Edit(
             "backfill.py", "min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS)", "min(wait, _PAUSE_POLL_SECONDS)"
         ),
-    ),
-    guard(
-        "a walk without a turn stays away longer",
-        "pace",
-        "eight walks spend the server's time on asking whose turn it is",
-        Edit("backfill.py", "                refused += 1\n", ""),
     ),
 )

@@ -76,6 +76,17 @@ def test_the_ninth_of_ten_steps_counts() -> None:
     assert steps(pace, 2, used=OVERRUN * STEP).keys < KEYS_FIRST
 
 
+def test_the_size_goes_half_of_the_way_at_a_time() -> None:
+    """Ten steps like more than they say: a size that followed each ten of them would not come to rest."""
+    assert steps(Pace(BUDGET), WINDOW, used=STEP * 1.44).keys == round(KEYS_FIRST / 1.2)
+
+
+def test_a_size_of_one_grows_as_any_other() -> None:
+    """In parts of a key: rounded at each decision, it would stay one for good."""
+    pace = steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP)
+    assert steps(pace, 10 * WINDOW, used=STEP / 1.5).keys > 2
+
+
 def test_a_fivefold_overrun_cuts_to_a_tenth_at_once() -> None:
     """Not after ten steps: large jobs come in a row."""
     pace = steps(Pace(BUDGET), 100 * WINDOW, used=1e-9)
@@ -90,9 +101,18 @@ def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
 
 def test_after_a_cut_the_size_grows_again() -> None:
     """Once the large jobs are behind it."""
-    pace = steps(Pace(BUDGET), 1, used=1.0)
+    pace = steps(Pace(BUDGET), 2, used=1.0)
     assert pace.keys == 1
     assert steps(pace, 100 * WINDOW, used=STEP / 2).keys > KEYS_FIRST
+
+
+def test_a_cut_is_taken_back_when_the_next_step_fits() -> None:
+    """A machine's own hiccup is no large job; two in a row are taken for what they look like."""
+    pace = steps(Pace(BUDGET), 1, used=1.0)
+    assert steps(pace, 1, used=1.1 * STEP).keys == round(KEYS_FIRST / 10)
+    assert steps(pace, 1).keys == KEYS_FIRST
+    pace = steps(Pace(BUDGET), 2, used=1.0)
+    assert steps(pace, 3).keys == round(KEYS_FIRST / 10)
 
 
 def test_a_felt_delay_halves_the_share() -> None:
@@ -153,10 +173,16 @@ def test_the_share_never_falls_below_the_floor() -> None:
 
 
 def test_steps_are_spaced_by_the_share() -> None:
-    """From the beginning of one to that of the next; nothing is known before the first."""
-    assert Pace(BUDGET).spacing == 0.0
+    """From the beginning of one to that of the next; before the first it is taken for one that fits."""
+    assert Pace(BUDGET).spacing == pytest.approx(STEP / BUSY)
     assert steps(Pace(BUDGET), 3).spacing == pytest.approx(STEP / BUSY)
     assert felt(100 * BUDGET).spacing == pytest.approx(STEP / FLOOR)
+
+
+def test_nine_of_ten_steps_are_over_before_the_next_one_comes() -> None:
+    """Steps of many walks follow each other without a client between: a long one would leave no gap behind it."""
+    pace = steps(Pace(BUDGET), 7, used=STEP / 2)
+    assert steps(pace, 2, used=2 * STEP).spacing == pytest.approx(2 * STEP)
 
 
 def test_a_batch_set_by_hand_is_not_resized_and_not_cut_short() -> None:
@@ -236,6 +262,18 @@ def test_other_work_of_the_server_is_left_its_room() -> None:
     assert busy.held_by == "the server's other work, 60% of its time"
     alone = steps(Pace(BUDGET), 1_000, used=STEP)
     assert looked(Load(busy=1_000 * STEP), alone).share == pytest.approx(BUSY)
+
+
+def test_walks_beside_each_other_are_no_other_work() -> None:
+    """What they have all taken is known to each; a look takes nothing of it for tenants'."""
+    pace = Pace(BUDGET)
+    for number in range(1, 101):
+        pace.stepped(STEP, 0.0, walked=number * 0.008)
+    assert looked(Load(busy=0.85), pace).share == pytest.approx(BUSY - (0.85 - 99 * 0.008 - STEP))
+    # Their account may begin anew meanwhile.
+    pace.stepped(STEP, 0.0, walked=0.001)
+    pace.stepped(STEP, 0.0, walked=0.002)
+    assert looked(Load(busy=0.5), pace).share == pytest.approx(BUSY - 0.499)
 
 
 def test_a_wait_at_an_idle_server_calls_for_another_look() -> None:

@@ -197,6 +197,15 @@ def test_a_step_rests_until_the_next_ones_time() -> None:
     assert slow[2].rests == [pytest.approx(0.0005 / 0.1 - 0.0006)] * 5
 
 
+def test_a_turn_counts_from_when_the_step_was_at_work() -> None:
+    """A server that says "in so long" says it when it has come to the step: what that waited in line comes first."""
+    waiting = stepping(Pace(0.001))
+    run(waiting, 3, next_in=0.002)
+    waiting[1].way += 0.0007
+    run(waiting, next_in=0.002)
+    assert waiting[2].rests == [pytest.approx(0.002 - 0.0006, abs=1e-6)] * 4
+
+
 def test_a_startled_walk_looks_again_soon() -> None:
     """A load that came right after a look is not met for a second at full pace; nor is a look taken with every step."""
     calm = stepping(Pace(0.001))
