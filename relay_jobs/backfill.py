@@ -23,7 +23,13 @@ SAMPLES = 20
 _PAUSE_POLL_SECONDS = 1.0
 # Walks of one rate come apart by so much, which the bucket makes up for.
 _SPREAD_SECONDS = 0.05
-_LIMITS = {b"rps": "the rate limit of all running work", b"rps_per_slot": "the rate limit of a pool slot"}
+# A wait for a turn that is shorter is nothing to report.
+_SAID_SECONDS = 1.0
+_LIMITS = {
+    b"turn": "its turn among all walks",
+    b"rps": "the rate limit of all running work",
+    b"rps_per_slot": "the rate limit of a pool slot",
+}
 # What a step is told of its pace when it has none.
 _UNPACED = ("", "", "")
 
@@ -117,14 +123,15 @@ class Walk:
             reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace), turn, microseconds(taken))
             if reply[0] == b"wait" and reply[2] == b"turn":
                 turn = reply[3]
-                self._sleep(int(reply[1]) / 1e6)
-                continue
+                if int(reply[1]) < _SAID_SECONDS * 1e6:
+                    self._sleep(int(reply[1]) / 1e6)
+                    continue
             report = self._interpret(number, reply, steps.pace)
             yield report
             if report.phase in {Phase.DONE, Phase.LIMITED}:
                 return
             if report.phase is Phase.BATCH:
-                turn, taken = reply[8], steps.used
+                turn, taken = reply[8], max(0.0, steps.used)
                 steps.rest(at_least=_due(report), next_in=int(reply[9]) / 1e6, walked=int(reply[10]) / 1e6)
             elif report.phase is Phase.HIBERNATING:
                 steps.hibernate()

@@ -106,6 +106,7 @@ class Pace:
     startled: bool = False
     _size: float = KEYS_FIRST
     _cut_from: float | None = None
+    _taken_back: bool = False
     _cap: float = BUSY
     _used: list[float] = field(default_factory=list)
     _waited: list[float] = field(default_factory=list)
@@ -200,15 +201,17 @@ class Pace:
 
     def _size_by(self, used: float, allowed: float) -> None:
         self._used.append(used)
-        if used > OVERRUN * allowed:
-            self._cut_from, self._size = self._size, max(1, self._size / _CUT)
-        elif self._cut_from is not None and used <= allowed:
-            self._size = self._cut_from
-            self._cut_from = None
+        if self._cut_from is not None and used <= allowed:
+            self._size, self._cut_from, self._taken_back = self._cut_from, None, True
         if len(self._used) >= WINDOW:
             growth = min(GROWTH, max(1 / GROWTH, math.sqrt(allowed / max(_ninth(self._used), 1e-6))))
             self._size = max(1, min(KEYS_MOST, self._size * growth))
+            self._cut_from, self._taken_back = None, False
             del self._used[:-1]
+        if used > OVERRUN * allowed:
+            # Once in ten steps it may have been the machine.
+            self._cut_from = None if self._taken_back else self._size
+            self._size = max(1, self._size / _CUT)
 
     def _feel(self, budget: float) -> None:
         delay = _ninth(self._waited)

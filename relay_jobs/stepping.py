@@ -61,8 +61,11 @@ class Steps:
         self._began = self._clock()
         if not self.pace.polite:
             return script(self._client, keys, *args, read_only=read_only)
-        reply, self.used = script.timed(self._client, keys, *args, read_only=read_only)
-        self._waited = self._clock() - self._began - self.used
+        reply, used = script.timed(self._client, keys, *args, read_only=read_only)
+        elapsed = self._clock() - self._began
+        # More than that it cannot be, unless the server's clock was set.
+        self.used = min(used, elapsed)
+        self._waited = elapsed - self.used
         return reply
 
     def rest(self, at_least: float = 0.0, *, next_in: float | None = None, walked: float | None = None) -> None:
@@ -75,11 +78,10 @@ class Steps:
         """
         self.pace.stepped(self.used, self._waited, walked)
         self.look()
-        if next_in is None:
-            next_in = self.pace.spacing
-        else:
-            next_in += self.pace.queued(self._waited)
-        wanted = self._began + next_in - self._clock()
+        # A turn counts from when the server was at the step, not from when that was sent.
+        queued = 0.0 if next_in is None else self.pace.queued(self._waited)
+        spacing = self.pace.spacing if next_in is None else next_in
+        wanted = min(spacing, self._began + queued + spacing - self._clock())
         if max(wanted, at_least) > 0:
             self._sleep(max(wanted, at_least))
 

@@ -18,26 +18,6 @@ local most, lease, slot_rate = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local longest, spacing = tonumber(ARGV[16]), tonumber(ARGV[17])
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-
--- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
--- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
-local FURTHEST = 10000000
-local turn, row, taken = tonumber(ARGV[19]), 0, 0
-if copying and spacing and most > 0 then
-  local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
-  local step = tonumber(before[2] or '') or 0
-  row, taken = tonumber(before[1] or '') or 0, (tonumber(before[3] or '') or 0) + tonumber(ARGV[20])
-  -- A clock that was set back would stop all of them. Who comes a second late, as after a pause, asks anew.
-  if row > now + FURTHEST * 6 then row, step = now, now end
-  if turn and (turn > now + FURTHEST * 6 or turn < now - 1000000) then turn = nil end
-  -- Walks that come late would come at one moment: whoever comes on the heels of another gets a new turn.
-  if not (turn and turn > now) and (step > now or not turn and row > now) then
-    turn = math.min(math.max(row, step), now + FURTHEST)
-    -- Without memory the row cannot grow; the step itself will say so.
-    redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))
-  end
-  if turn and turn > now then return {'wait', integer(turn - now), 'turn', integer(turn)} end
-end
 local chosen = parse_scope(ARGV[8])
 local server = server_process()
 
@@ -77,6 +57,30 @@ local function renew_leases()
   keep_lease(KEYS[3], owner)
 end
 
+-- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
+-- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
+local FURTHEST = 10000000
+-- When the step may begin, until when turns are given, and microseconds that all walks have taken.
+local function turn_of_walk(turn)
+  local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
+  local row, step = tonumber(before[1] or '') or 0, tonumber(before[2] or '') or 0
+  -- A clock that was set back would stop all of them. Who comes late, as after a pause, asks anew.
+  if row > now + FURTHEST * 6 then row, step = now, now end
+  if turn and (turn > now + FURTHEST * 6 or turn < now - math.max(1000000, spacing)) then turn = nil end
+  if not turn and row > now or step > now and not (turn and turn > now) then
+    -- Walks that are late would come at one moment: one on the heels of another goes to the end of the row.
+    if not turn or now - turn > spacing / 5 then
+      turn = math.max(row, step)
+      -- Without memory the row cannot grow; the step itself will say so.
+      redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))
+    else
+      turn = step
+    end
+  end
+  return turn or now, row, (tonumber(before[3] or '') or 0) + tonumber(ARGV[20])
+end
+local turn, row, taken
+
 -- A token bucket as its theoretical arrival time (GCRA); a pause of up to BURST is made up for.
 local BURST = 250000
 local limits = {}
@@ -85,6 +89,13 @@ if copying then
   if control[1] == '1' then
     renew_leases()
     return {'paused', control[2] or '', control[3] or '', control[4] or ''}
+  end
+  if spacing and most > 0 then
+    turn, row, taken = turn_of_walk(tonumber(ARGV[19]))
+    if turn > now then
+      renew_leases()
+      return {'wait', integer(math.min(turn - now, FURTHEST)), 'turn', integer(turn)}
+    end
   end
   for _, limit in ipairs({{'rps', 'sum', rate}, {'rps_per_slot', KEYS[3], slot_rate}}) do
     if limit[3] then
@@ -236,7 +247,7 @@ for _, limit in ipairs(limits) do
 end
 local next_turn = ''
 if spacing then
-  next_turn = math.min(math.max(row, now + spacing), now + FURTHEST)
+  next_turn = math.max(row, now + spacing)
   call('HSET', K.bucket, 'row', integer(state == 'more' and next_turn + spacing or next_turn),
     'step', integer(now + spacing * 0.8), 'walked', integer(taken))
   call('HSET', KEYS[4], 'held_by', ARGV[18])
@@ -247,4 +258,4 @@ if state ~= 'more' then
   call('PEXPIRE', K.bucket, lease * 2)
 end
 return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest)),
-  spacing and integer(next_turn) or '', spacing and integer(next_turn - now) or 0, integer(taken)}
+  spacing and integer(next_turn) or '', spacing and integer(next_turn - now) or 0, integer(taken or 0)}

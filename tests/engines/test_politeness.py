@@ -34,22 +34,11 @@ class Hook:
         self.act()
 
 
-class Stop(Exception):
-    """Ends a walk where it would rest."""
-
-    @classmethod
-    def here(cls) -> None:
-        """Instead of resting."""
-        raise cls
-
-
-def refusal(client: redis.Redis, opened: Pass, number: int) -> float:
-    """Seconds that a walk which comes anew is told to wait."""
-    rests = Hook(Stop.here)
-    walk = slow_walk(client, opened, number, rests, share=0.002)
-    with pytest.raises(Stop):
-        next(walk)
-    return float(rests.rests[-1])
+def refusal(walk: Iterator[BatchReport]) -> float:
+    """Seconds that a walk says it waits for its turn."""
+    report = next(walk)
+    assert (report.phase, report.reason) == (Phase.WAITING, "its turn among all walks")
+    return report.wait_seconds
 
 
 class Polite(World):
@@ -432,7 +421,7 @@ def test_walks_that_come_at_one_moment_get_a_turn_each(client: redis.Redis, worl
     fill(client, 500)
     opened = world.open(partitions=4)
     taken(client, 5)
-    waits = [refusal(client, opened, number) for number in range(4)]
+    waits = [refusal(slow_walk(client, opened, number, Hook(), share=0.002)) for number in range(4)]
     assert 4 < waits[0] <= 5
     assert all(later - earlier > 0.3 for earlier, later in pairwise(waits)), waits
 
@@ -440,30 +429,54 @@ def test_walks_that_come_at_one_moment_get_a_turn_each(client: redis.Redis, worl
 def test_a_walk_on_the_heels_of_another_gets_a_new_turn(client: redis.Redis, world: World) -> None:
     """Its turn had come, but the step before it is late."""
     fill(client, 500)
-    opened, rests = world.open(), Hook()
-    walk = Polite(client, rests).walk(opened)
+    walk = Polite(client, Hook()).walk(world.open())
     next(walk)
     taken(client, 5, "step")
     taken(client, 7)
     time.sleep(0.05)
-    rests.act = Stop.here
-    with pytest.raises(Stop):
-        next(walk)
-    assert 6 < max(rests.rests) <= 7
+    assert 6 < refusal(walk) <= 7
+
+
+def test_a_walk_in_time_behind_a_late_one_waits_for_its_step_only(client: redis.Redis, world: World) -> None:
+    """Who is late goes to the end of the row, not who is not."""
+    fill(client, 500)
+    sleep = Hook()
+
+    def another_is_late() -> None:
+        time.sleep(sleep.rests[-1])
+        taken(client, 3, "step")
+        taken(client, 9)
+
+    sleep.act = another_is_late
+    walk = slow_walk(client, world.open(), 0, sleep, share=0.0005)
+    next(walk)
+    assert refusal(walk) < 3
+
+
+def test_a_walk_in_a_long_row_stays_the_holder(client: redis.Redis, world: World) -> None:
+    """However long it waits, neither the run's lease nor the partition's runs out."""
+    fill(client, 500)
+    leases = (keys.LEASE, keys.partition_lease("all", 0))
+    walk = Polite(client, Hook()).walk(world.open())
+    next(walk)
+    for _ in range(3):
+        for lease in leases:
+            client.pexpire(lease, 2_000)
+        taken(client, 8)
+        taken(client, 8, "step")
+        time.sleep(0.05)
+        assert refusal(walk) > 5
+        assert min(client.pttl(lease) for lease in leases) > 20_000
 
 
 def test_a_walk_that_comes_late_asks_anew(client: redis.Redis, world: World) -> None:
     """After a pause all walks would have their turn at one moment."""
     fill(client, 500)
-    opened, rests = world.open(), Hook()
-    walk = Polite(client, rests).walk(opened)
+    walk = Polite(client, Hook()).walk(world.open())
     next(walk)
     time.sleep(1.1)
     taken(client, 5)
-    rests.act = Stop.here
-    with pytest.raises(Stop):
-        next(walk)
-    assert 4 < max(rests.rests) <= 5
+    assert 3 < refusal(walk) <= 5
 
 
 def test_two_walks_never_step_in_the_same_turn(client: redis.Redis, world: World) -> None:
@@ -474,7 +487,7 @@ def test_two_walks_never_step_in_the_same_turn(client: redis.Redis, world: World
     assert next(first).phase is Phase.BATCH
     done = len(copies(client))
     # As far as a walk may rest; without its turn it would be known by its step only, which is over before.
-    assert refusal(client, opened, 1) > 9
+    assert refusal(slow_walk(client, opened, 1, Hook())) > 9
     assert len(copies(client)) == done
 
 

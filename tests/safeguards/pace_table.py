@@ -116,8 +116,8 @@ POLITENESS = (
         "a tenant's command waits behind a row of walks",
         lua(
             "walk_batch",
-            "  if turn and turn > now then return {'wait', integer(turn - now), 'turn', integer(turn)} end\n",
-            "",
+            "    if turn > now then\n",
+            "    if false then\n",
         ),
     ),
     guard(
@@ -130,19 +130,27 @@ POLITENESS = (
         "a walk that comes anew takes a turn of its own",
         "pace",
         "walks that begin together have the same turn, and a tenant's command waits behind all of them",
-        lua("walk_batch", "    redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))\n", ""),
+        lua("walk_batch", "      redis.pcall('HSET', K.bucket, 'row', integer(turn + spacing))\n", ""),
     ),
     guard(
         "a walk on the heels of another gets a new turn",
         "pace",
         "walks that are late come at one moment, and a tenant's command waits behind all of them",
-        lua("walk_batch", "(step > now or not turn and row > now)", "(not turn and row > now)"),
+        lua(
+            "walk_batch", "not turn and row > now or step > now and not (turn and turn > now)", "not turn and row > now"
+        ),
+    ),
+    guard(
+        "who is in time keeps its place behind one who is late",
+        "pace",
+        "a walk that is always a little late keeps the one behind it from its turn for good",
+        lua("walk_batch", "if not turn or now - turn > spacing / 5 then", "if true then"),
     ),
     guard(
         "a turn that is long past is none",
         "pace",
         "after a pause all walks step at one moment",
-        lua("walk_batch", " or turn < now - 1000000) then turn = nil", ") then turn = nil"),
+        lua("walk_batch", " or turn < now - math.max(1000000, spacing)) then turn = nil", ") then turn = nil"),
     ),
     guard(
         "turns begin anew when the clock is set back",
@@ -176,7 +184,7 @@ POLITENESS = (
         "a turn counts from when the step was at work",
         "pace",
         "a walk comes before its turn, and asks again and again",
-        Edit("stepping.py", "            next_in += self.pace.queued(self._waited)\n", "            pass\n"),
+        Edit("stepping.py", "self._began + queued + spacing", "self._began + spacing"),
     ),
     guard(
         "nine of ten steps are over before the next one comes",
@@ -188,7 +196,31 @@ POLITENESS = (
         "a cut is taken back when the next step fits",
         "pace",
         "each hiccup of the machine costs the walk sixty steps",
-        Edit("pace.py", "            self._size = self._cut_from\n", ""),
+        Edit("pace.py", "self._size, self._cut_from, self._taken_back = self._cut_from, None, True", "pass"),
+    ),
+    guard(
+        "a turn is not waited for longer than it is away",
+        "pace",
+        "a walk sleeps for as long as the server's clock was set back by",
+        Edit("stepping.py", "min(spacing, self._began + queued", "max(0.0, self._began + queued"),
+    ),
+    guard(
+        "a cut is taken back once in ten steps",
+        "pace",
+        "every second step among large jobs is ten times too long",
+        Edit("pace.py", "None if self._taken_back else self._size", "self._size"),
+    ),
+    guard(
+        "a walk that waits for its turn keeps its leases",
+        "9",
+        "another owner takes over a partition while its walk waits in a long row",
+        lua("walk_batch", "    if turn > now then\n      renew_leases()\n", "    if turn > now then\n"),
+    ),
+    guard(
+        "a long wait for a turn is said",
+        "pace",
+        "a walk in a long row seems dead, and cannot be stopped",
+        Edit("backfill.py", "if int(reply[1]) < _SAID_SECONDS * 1e6:", "if True:"),
     ),
     guard(
         "a size comes to rest",

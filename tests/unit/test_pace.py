@@ -115,6 +115,28 @@ def test_a_cut_is_taken_back_when_the_next_step_fits() -> None:
     assert steps(pace, 3).keys == round(KEYS_FIRST / 10)
 
 
+def test_a_cut_that_was_long_ago_is_not_taken_back() -> None:
+    """The size has found its own way since; it would grow by more than half."""
+    pace = steps(Pace(BUDGET), 1, used=1.0)
+    steps(pace, WINDOW, used=1.1 * STEP)
+    assert steps(pace, 1).keys == round(KEYS_FIRST / 10)
+
+
+@pytest.mark.parametrize("before", range(WINDOW))
+def test_a_cut_is_taken_back_whichever_of_ten_steps_it_was(before: int) -> None:
+    """Ten steps are looked at together; their end is nothing special."""
+    pace = steps(steps(Pace(BUDGET), before), 1, used=1.0)
+    assert pace.keys == round(KEYS_FIRST / 10)
+    assert steps(pace, 1).keys == KEYS_FIRST
+
+
+def test_a_cut_is_taken_back_once_in_ten_steps() -> None:
+    """Jobs that fit one by one and not ten at a time are no hiccup."""
+    pace = Pace(BUDGET)
+    sizes = [steps(pace, 1, used=1.0 if pace.keys > 5 else STEP / 2).keys for _ in range(WINDOW - 1)]
+    assert sizes.count(KEYS_FIRST) == 1, sizes
+
+
 def test_a_felt_delay_halves_the_share() -> None:
     """Commands that wait longer than the budget, in ten steps; and it says so."""
     pace = felt(1.5 * BUDGET)

@@ -206,6 +206,19 @@ def test_a_turn_counts_from_when_the_step_was_at_work() -> None:
     assert waiting[2].rests == [pytest.approx(0.002 - 0.0006, abs=1e-6)] * 4
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_was_set_meanwhile_makes_no_turn_longer(jump: float) -> None:
+    """The server's clock jumped an hour during a step, either way."""
+    jumped = stepping(Pace(0.001))
+    run(jumped, 3, next_in=0.002)
+    steps, script, clock, _ = jumped
+    script.used += jump
+    script.way -= jump
+    run(jumped, next_in=0.002)
+    assert max(clock.rests) <= 0.002
+    assert 0.0 <= max(0.0, steps.used) < 0.001
+
+
 def test_a_startled_walk_looks_again_soon() -> None:
     """A load that came right after a look is not met for a second at full pace; nor is a look taken with every step."""
     calm = stepping(Pace(0.001))
