@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median_low
 from typing import Any
 
 from benchmarks.ground import SERVERS, Content, Ground, budget, grounds, operate
@@ -107,20 +108,41 @@ def _beside(ground: Ground, options: Options) -> tuple[Span, Span, dict[str, Any
     return (began, walk), (walk, walk + walked), figures
 
 
-def sweep(options: Options, counts: Sequence[int] = COUNTS, by_hand: tuple[str, ...] = ("--full-speed",)) -> Any:
-    """Rate against p99: by default, and for each hand-set COUNT without a rate; how near ``auto`` is to the best."""
+def sweep(
+    options: Options, counts: Sequence[int] = COUNTS, by_hand: tuple[str, ...] = ("--full-speed",), rounds: int = 1
+) -> Any:
+    """Rate against p99: by default, and for each hand-set COUNT without a rate; how near ``auto`` is to the best.
+
+    All take their turn in every round; what counts is the median.
+    """
+    settings = {"auto": options} | {
+        f"{count}": replace(options, words=(*options.words, "--batch", str(count), *by_hand), budget_ms=None)
+        for count in counts
+    }
     with grounds(options.server) as (ground,):
-        auto = _row(ground, options, "auto")
-        hand = []
-        for count in counts:
-            words = (*options.words, "--batch", str(count), *by_hand)
-            hand.append(_row(ground, replace(options, words=words, budget_ms=None), f"{count}"))
-        again = _row(ground, options, "auto again")
+        found = [{name: _row(ground, each, name) for name, each in settings.items()} for _ in range(rounds)]
         machine = ground.machine()
-    best = best_at(hand, max(auto["p99"], again["p99"]))
-    rate = (auto["per_second"] + again["per_second"]) / 2
-    share = None if best is None else round(rate / best["per_second"], 3)
-    return {"rows": [auto, *hand, again], "best_by_hand": best, "auto_of_best": share, "machine": machine}
+    rows = [_median([each[name] for each in found]) for name in settings]
+    auto, *hand = rows
+    best = best_at(hand, auto["p99"])
+    share = None if best is None else round(auto["per_second"] / best["per_second"], 3)
+    return {"rows": rows, "best_by_hand": best, "auto_of_best": share, "machine": machine}
+
+
+def _median(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each figure."""
+    return {
+        name: value if isinstance(value, str | bool) else median_low(row[name] for row in rows)
+        for name, value in rows[0].items()
+    }
+
+
+def partitions(options: Options, counts: Sequence[int]) -> dict[str, Any]:
+    """Rate against p99 for so many walks at once."""
+    with grounds(options.server) as (ground,):
+        words = {count: (*options.words, "--partitions", str(count)) for count in counts}
+        rows = [_row(ground, replace(options, words=each), f"{count}") for count, each in words.items()]
+        return {"rows": rows, "machine": ground.machine()}
 
 
 def budgets(options: Options, milliseconds: Sequence[float]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from benchmarks.spike import spike
 
 _SPIKE_JOBS = 400_000
 _BUDGETS = (0.5, 1.0, 2.0)
-_COUNTS = (10, 20, 30, 50, 100, 500)
+_PARTITIONS = (2, 8)
+_COUNTS = (10, 15, 20, 30, 50, 100, 500)
 
 
 def near_the_limit(*, quick: bool = False) -> Section:
@@ -53,13 +54,16 @@ def beside_tenants(*, quick: bool = False) -> Section:
     rounds = range(1 if quick else 3)
     by_server = {name: [foreground.measure(replace(options, server=name)) for _ in rounds] for name in SERVERS}
     spikes = [_spike(options) for _ in rounds]
+    at_once = foreground.partitions(options, _PARTITIONS)["rows"]
     by_budget = foreground.budgets(options, _BUDGETS)["rows"]
-    swept = foreground.sweep(replace(options, seconds=4), _COUNTS[::3] if quick else _COUNTS)
+    swept = foreground.sweep(
+        replace(options, seconds=3, quiet_seconds=1), _COUNTS[::3] if quick else _COUNTS, rounds=len(rounds)
+    )
     return Section(
         title="What tenants feel",
         command="python -m benchmarks tenants",
         says=_TENANTS,
-        rows=(*_by_default(by_server), *_under_load(spikes), *_by_hand(by_budget, swept)),
+        rows=(*_by_default(by_server), *_under_load(spikes), *_by_hand(at_once, by_budget, swept)),
         machine=machine(
             " and ".join(found[0]["machine"]["server"] for found in by_server.values()), "redis", "hiredis"
         ),
@@ -102,11 +106,11 @@ def _known(rates: list[dict[str, Any]], what: str) -> list[float]:
     return [999.0 if rate[f"seconds_to_{what}"] is None else rate[f"seconds_to_{what}"] for rate in rates]
 
 
-def _by_hand(by_budget: list[dict[str, Any]], swept: Mapping[str, Any]) -> Iterator[Row]:
-    for row in by_budget:
-        what = (
-            f"budget {row['setting']}: keys a second, at a p99 of {row['p99']:.2f} ms ({row['p99_quiet']:.2f} without)"
-        )
+def _by_hand(at_once: list[dict[str, Any]], by_budget: list[dict[str, Any]], swept: Mapping[str, Any]) -> Iterator[Row]:
+    named = [(f"{row['setting']} partitions at once", row) for row in at_once]
+    named += [(f"budget {row['setting']}", row) for row in by_budget]
+    for name, row in named:
+        what = f"{name}: keys a second, at a p99 of {row['p99']:.2f} ms ({row['p99_quiet']:.2f} without)"
         yield figure(what, [row["per_second"]], "", "", 0)
     if swept["auto_of_best"] is not None:
         what = f"auto against the best COUNT by hand at its p99 ({swept['best_by_hand']['setting']})"
@@ -128,5 +132,6 @@ _TENANTS = """\
 A reader (200 a second), a writer (100) and a ping (100) in a process of their own, by a fixed timetable, quiet and then
 beside `relay-jobs backfill --execute` as an operator calls it; times are from when a request was due. Allowed is a p99
 of a millisecond more, or twice as much if that is more. The load is two clients that send a hundred `HGETALL` at a
-time, one after the other. A COUNT by hand is `--full-speed --batch N`, which rests for nobody. Server, backfill and
-tenants share two cores, so that part of what is felt is the processor's, not the server's."""
+time, one after the other. Several partitions walk in threads of one process. A COUNT by hand is `--full-speed --batch
+N`, which rests for nobody; all of them and `auto` take turns. Server, backfill and tenants share two cores, so that
+part of what is felt is the processor's, not the server's."""
