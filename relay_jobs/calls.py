@@ -9,7 +9,7 @@ from typing import Any, cast
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.client import NEVER_DECODE
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from relay_jobs import keys
@@ -23,6 +23,8 @@ from relay_jobs.stages import READ_PREFERS_NEW, RULES, Side, Stage, flag_conflic
 
 # A call's outcome is kept for longer than any retry of it can take.
 OUTCOME_TTL_MS = 120_000
+# After these nobody knows whether a call was done.
+_LOST = (redis.ConnectionError, redis.TimeoutError, TimeoutError)
 
 _NAMES = {
     (Side.LEGACY,): "legacy",
@@ -46,7 +48,7 @@ class Calls:
         self._client = client
         self.metrics = metrics or store_metrics(settings.max_workspace_labels)
         self.routing = (settings.flag_stage.value, "0" if settings.flags.read_prefers_new else "1")
-        self._retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.02), settings.retry_attempts)
+        self._retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.02), settings.retry_attempts, _LOST)
 
     def start(self, settings: Settings) -> None:
         """Refuse a server or flags that would break the guarantees.
@@ -81,7 +83,7 @@ class Calls:
         began = time.monotonic()
         try:
             reply = script(self._client, where, *args)
-        except (ConnectionError, TimeoutError) as error:
+        except _LOST as error:
             reply = self._attempt(lambda: script(self._client, where, *args), began, error)
         # One text is read faster than a list; no id and no name holds a line break.
         if isinstance(reply, bytes):
