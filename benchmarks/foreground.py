@@ -9,7 +9,7 @@ import argparse
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median_low
 from typing import Any
@@ -119,14 +119,11 @@ def sweep(
         f"{count}": replace(options, words=(*options.words, "--batch", str(count), *by_hand), budget_ms=None)
         for count in counts
     }
-    with grounds(options.server) as (ground,):
-        found = [{name: _row(ground, each, name) for name, each in settings.items()} for _ in range(rounds)]
-        machine = ground.machine()
-    rows = [_median([each[name] for each in found]) for name in settings]
-    auto, *hand = rows
+    table = _table(options.server, settings, rounds)
+    auto, *hand = table["rows"]
     best = best_at(hand, auto["p99"])
     share = None if best is None else round(auto["per_second"] / best["per_second"], 3)
-    return {"rows": rows, "best_by_hand": best, "auto_of_best": share, "machine": machine}
+    return {**table, "best_by_hand": best, "auto_of_best": share}
 
 
 def _median(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -139,17 +136,21 @@ def _median(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def partitions(options: Options, counts: Sequence[int]) -> dict[str, Any]:
     """Rate against p99 for so many walks at once."""
-    with grounds(options.server) as (ground,):
-        words = {count: (*options.words, "--partitions", str(count)) for count in counts}
-        rows = [_row(ground, replace(options, words=each), f"{count}") for count, each in words.items()]
-        return {"rows": rows, "machine": ground.machine()}
+    words = {f"{count}": (*options.words, "--partitions", str(count)) for count in counts}
+    return _table(options.server, {name: replace(options, words=each) for name, each in words.items()})
 
 
 def budgets(options: Options, milliseconds: Sequence[float]) -> dict[str, Any]:
     """Rate against p99 for each latency budget."""
-    with grounds(options.server) as (ground,):
-        rows = [_row(ground, replace(options, budget_ms=each), f"{each:g} ms") for each in milliseconds]
-        return {"rows": rows, "machine": ground.machine()}
+    return _table(options.server, {f"{each:g} ms": replace(options, budget_ms=each) for each in milliseconds})
+
+
+def _table(server: str, settings: Mapping[str, Options], rounds: int = 1) -> dict[str, Any]:
+    """A line for each setting, in turn in every round; of more than one the median."""
+    with grounds(server) as (ground,):
+        found = [{name: _row(ground, each, name) for name, each in settings.items()} for _ in range(rounds)]
+        machine = ground.machine()
+    return {"rows": [_median([each[name] for each in found]) for name in settings], "machine": machine}
 
 
 def _row(ground: Ground, options: Options, name: str) -> dict[str, Any]:

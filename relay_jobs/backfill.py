@@ -122,9 +122,9 @@ class Walk:
             keys_ = 0 if steps.pace.hibernating else steps.pace.keys
             reply = steps.send(_WALK, where, *args, keys_, *after, *_paced(steps.pace), turn, microseconds(taken))
             if reply[0] == b"wait" and reply[2] == b"turn":
-                turn = reply[3]
-                if int(reply[1]) < _SAID_SECONDS * 1e6:
-                    self._sleep(int(reply[1]) / 1e6)
+                turn, seconds = reply[3], int(reply[1]) / 1e6
+                if seconds < _SAID_SECONDS:
+                    self._sleep(seconds)
                     continue
             report = self._interpret(number, reply, steps.pace)
             yield report
@@ -216,12 +216,10 @@ def _plan_steps(
 
 def _due(report: BatchReport) -> float:
     """Seconds to rest where a report asks for it: not on the dot, which would bring all walks back at one moment."""
-    wait = report.wait_seconds
-    return min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS) if wait else 0.0
-
-
-def _spread(seconds: float, more: float) -> float:
-    return seconds + random.uniform(0, more)  # noqa: S311 -- no secret
+    if not report.wait_seconds:
+        return 0.0
+    spread = random.uniform(0, _SPREAD_SECONDS)  # noqa: S311 -- no secret
+    return min(report.wait_seconds + spread, _PAUSE_POLL_SECONDS)
 
 
 def _paced(pace: Pace) -> tuple[Arg, Arg, Arg]:

@@ -134,9 +134,6 @@ def parse_job_id(value: object, what: str = "job id") -> JobId:
     """The id (1 to 256 bytes, no control characters), or :exc:`InvalidJobId`."""
     if not isinstance(value, str):
         raise InvalidJobId(value, what)
-    # Nearly every id is plain text, which needs no closer look.
-    if 1 <= len(value) <= JOB_ID_MAX_BYTES and value.isascii() and value.isprintable():
-        return JobId(value)
     try:
         raw = encode_id(value)
     except UnicodeEncodeError:

@@ -163,7 +163,7 @@ class Pace:
         self._least = waited if self._least is None else min(waited, self._least * 1.001)
         # What is waited for at a server that has little to do is the network, of which tenants have their own.
         idle = self._others is not None and self._others < IDLE
-        delay = waited - self._least
+        delay = self.queued(waited)
         if idle:
             self.startled = self.startled or delay > self.budget
             delay = 0.0

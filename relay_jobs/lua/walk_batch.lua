@@ -8,8 +8,8 @@
 --       that its last step took,
 --       then when planning: cursor, budget or '', pending keys
 -- Returns: {'ok', 'more' | 'done' | 'limited', cursor, {outcome, count, ...}, {id, workspace, outcome, reason, ...},
---           {pending keys when planning}, budget or '', microseconds to rest, its next turn or '', microseconds to it,
---           microseconds that all polite walks have taken} | {'wait', microseconds, 'turn', turn} |
+--           {pending keys when planning}, budget or '', microseconds to rest, then when copying: its next turn or '',
+--           microseconds to it, microseconds that all polite walks have taken} | {'wait', microseconds, 'turn', turn} |
 --           {'wait', microseconds, 'held' | 'rps' | 'rps_per_slot'} | {'paused', who, why, since} | {'void', reason} |
 --           {'fenced', holder}
 local copying = ARGV[1] == 'copy'
@@ -57,16 +57,19 @@ local function renew_leases()
   keep_lease(KEYS[3], owner)
 end
 
+-- Nothing is due so far ahead, but by a clock that was set back since: it would stop all walks.
+local CLOCK_SET = 60000000
+
 -- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
 -- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
-local FURTHEST = 10000000
+local LONGEST_WAIT = 10000000
 -- When the step may begin, until when turns are given, and microseconds that all walks have taken.
 local function turn_of_walk(turn)
   local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
   local row, step = tonumber(before[1] or '') or 0, tonumber(before[2] or '') or 0
-  -- A clock that was set back would stop all of them. Who comes late, as after a pause, asks anew.
-  if row > now + FURTHEST * 6 then row, step = now, now end
-  if turn and (turn > now + FURTHEST * 6 or turn < now - math.max(1000000, spacing)) then turn = nil end
+  -- Who comes late, as after a pause, asks anew.
+  if row > now + CLOCK_SET then row, step = now, now end
+  if turn and (turn > now + CLOCK_SET or turn < now - math.max(1000000, spacing)) then turn = nil end
   if not turn and row > now or step > now and not (turn and turn > now) then
     -- Walks that are late would come at one moment: one on the heels of another goes to the end of the row.
     if not turn or now - turn > spacing / 5 then
@@ -79,7 +82,7 @@ local function turn_of_walk(turn)
   end
   return turn or now, row, (tonumber(before[3] or '') or 0) + tonumber(ARGV[20])
 end
-local turn, row, taken
+local row, taken = 0, 0
 
 -- A token bucket as its theoretical arrival time (GCRA); a pause of up to BURST is made up for.
 local BURST = 250000
@@ -91,16 +94,17 @@ if copying then
     return {'paused', control[2] or '', control[3] or '', control[4] or ''}
   end
   if spacing and most > 0 then
+    local turn
     turn, row, taken = turn_of_walk(tonumber(ARGV[19]))
     if turn > now then
       renew_leases()
-      return {'wait', integer(math.min(turn - now, FURTHEST)), 'turn', integer(turn)}
+      return {'wait', integer(math.min(turn - now, LONGEST_WAIT)), 'turn', integer(turn)}
     end
   end
   for _, limit in ipairs({{'rps', 'sum', rate}, {'rps_per_slot', KEYS[3], slot_rate}}) do
     if limit[3] then
       local due = tonumber(call('HGET', K.bucket, limit[2]) or '') or now
-      if due > now + 60000000 then due = now end
+      if due > now + CLOCK_SET then due = now end
       if due > now then
         renew_leases()
         return {'wait', integer(due - now), limit[1]}
@@ -213,7 +217,7 @@ local budget_text = budget and integer(budget) or ''
 if not copying then
   local unexamined = {}
   for i = examined + 1, #queue do unexamined[#unexamined + 1] = queue[i] end
-  return {'ok', state, cursor, tally, samples, unexamined, budget_text, 0, '', 0, 0}
+  return {'ok', state, cursor, tally, samples, unexamined, budget_text, 0}
 end
 
 local of_partition, of_labels, label_of = {}, {}, metric_labels(by_workspace, tonumber(ARGV[15]))
@@ -245,10 +249,11 @@ for _, limit in ipairs(limits) do
   call('HSET', K.bucket, limit[1], integer(due))
   rest = math.max(rest, due - now)
 end
-local next_turn = ''
+local next_turn, next_in = '', 0
 if spacing then
-  next_turn = math.max(row, now + spacing)
-  call('HSET', K.bucket, 'row', integer(state == 'more' and next_turn + spacing or next_turn),
+  local turn = math.max(row, now + spacing)
+  next_turn, next_in = integer(turn), integer(turn - now)
+  call('HSET', K.bucket, 'row', integer(state == 'more' and turn + spacing or turn),
     'step', integer(now + spacing * 0.8), 'walked', integer(taken))
   call('HSET', KEYS[4], 'held_by', ARGV[18])
 end
@@ -257,5 +262,5 @@ if state ~= 'more' then
   call('DEL', KEYS[3])
   call('PEXPIRE', K.bucket, lease * 2)
 end
-return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest)),
-  spacing and integer(next_turn) or '', spacing and integer(next_turn - now) or 0, integer(taken or 0)}
+return {'ok', state, cursor, tally, samples, {}, budget_text, integer(math.max(0, rest)), next_turn, next_in,
+  integer(taken)}

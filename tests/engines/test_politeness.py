@@ -98,15 +98,10 @@ def large(client: redis.Redis, count: int, fields: int = 10_000) -> list[str]:
     return names
 
 
-def in_micros(client: redis.Redis, seconds: float) -> int:
-    """A time of the server's clock, so many seconds from now."""
-    now, micros = client.time()
-    return int(now * 1_000_000 + micros + seconds * 1_000_000)
-
-
 def taken(client: redis.Redis, seconds: float, what: str = "row") -> None:
     """All turns until then are others'; or the step of another (``step``) is not over before."""
-    client.hset(keys.BUCKET, what, in_micros(client, seconds))
+    now, micros = client.time()
+    client.hset(keys.BUCKET, what, int(now * 1_000_000 + micros + seconds * 1_000_000))
 
 
 def slow_walk(

@@ -124,7 +124,7 @@ POLITENESS = (
         "a step leaves the next turn behind",
         "pace",
         "a tenant's command waits behind a row of walks",
-        lua("walk_batch", "'row', integer(state == 'more' and next_turn + spacing or next_turn),\n    ", ""),
+        lua("walk_batch", "'row', integer(state == 'more' and turn + spacing or turn),\n    ", ""),
     ),
     guard(
         "a walk that comes anew takes a turn of its own",
@@ -156,13 +156,13 @@ POLITENESS = (
         "turns begin anew when the clock is set back",
         "pace",
         "walks rest for as long as the clock was set back by",
-        lua("walk_batch", "  if row > now + FURTHEST * 6 then row, step = now, now end\n", ""),
+        lua("walk_batch", "  if row > now + CLOCK_SET then row, step = now, now end\n", ""),
     ),
     guard(
         "a walk's own turn is void when the clock is set back",
         "pace",
         "a walk rests for as long as the clock was set back by",
-        lua("walk_batch", "turn > now + FURTHEST * 6 or ", ""),
+        lua("walk_batch", "turn > now + CLOCK_SET or ", ""),
     ),
     guard(
         "walks tell each other what they take of the server",
@@ -220,7 +220,7 @@ POLITENESS = (
         "a long wait for a turn is said",
         "pace",
         "a walk in a long row seems dead, and cannot be stopped",
-        Edit("backfill.py", "if int(reply[1]) < _SAID_SECONDS * 1e6:", "if True:"),
+        Edit("backfill.py", "if seconds < _SAID_SECONDS:", "if True:"),
     ),
     guard(
         "a size comes to rest",
@@ -286,14 +286,16 @@ POLITENESS = (
         "the way to the server is no delay",
         "pace",
         "over a network every walk crawls",
-        Edit("pace.py", "        delay = waited - self._least\n", "        delay = waited\n"),
+        Edit("pace.py", "        delay = self.queued(waited)\n", "        delay = waited\n"),
     ),
     guard(
         "walks of one rate come apart",
         "rate",
         "eight partitions come back at one moment, take their own queue for a delay of the tenants, and miss the rate",
         Edit(
-            "backfill.py", "min(_spread(wait, _SPREAD_SECONDS), _PAUSE_POLL_SECONDS)", "min(wait, _PAUSE_POLL_SECONDS)"
+            "backfill.py",
+            "min(report.wait_seconds + spread, _PAUSE_POLL_SECONDS)",
+            "min(report.wait_seconds, _PAUSE_POLL_SECONDS)",
         ),
     ),
 )
