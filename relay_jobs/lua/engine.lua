@@ -48,16 +48,8 @@ local function names_of(map)
   return names
 end
 
--- Adds numbers to fields of a hash: two commands, however many fields.
 local function add_to(key, numbers)
-  in_portions(names_of(numbers), function(names)
-    local fields = {}
-    for i, before in ipairs(call('HMGET', key, unpack(names))) do
-      fields[2 * i - 1] = names[i]
-      fields[2 * i] = integer((tonumber(before or '') or 0) + numbers[names[i]])
-    end
-    call('HSET', key, unpack(fields))
-  end)
+  for name, number in pairs(numbers) do call('HINCRBY', key, name, number) end
 end
 
 -- Labels of workspaces in the metrics: the first ones get their own for good, so that no counter ever goes down.

@@ -137,6 +137,9 @@ local function offset_of(zone)
   return (sign == '-' and -1 or 1) * (tonumber(hours) * 3600 + tonumber(minutes) * 60)
 end
 
+-- Beyond it a double is no exact integer, and the server would write it with an exponent.
+local function in_range(score) return math.max(-SCORE_MAX, math.min(score, SCORE_MAX)) end
+
 -- Microseconds since 1970 of any ISO 8601 text, 0 if it is none.
 local function microseconds_of(text)
   local days = text and days_since_1970(string.sub(text, 1, 10))
@@ -146,25 +149,16 @@ local function microseconds_of(text)
   local seconds = days * 86400 + h * 3600 + mi * 60 + s - offset_of(zone)
   local score = seconds * 1000000
   if fraction ~= '' then score = score + tonumber(string.sub(fraction .. '00000', 1, 6)) end
-  -- Beyond it a double is no exact integer, and the server would write it with an exponent.
-  return math.max(-SCORE_MAX, math.min(score, SCORE_MAX))
+  return in_range(score)
 end
 
--- Microseconds since 1970 of a minute, by its text: the jobs of one step share some.
-local minutes = {}
-
 -- The score of the listing index. A time of UTC as the library writes it is read in one look, all others at length.
+local WRITTEN = '^(%d%d%d%d%-%d%d%-%d%d)T(%d%d):(%d%d):(%d%d)%.(%d%d%d%d%d%d)%+00:00$'
 local function score_of(text)
-  if text and #text == 32 and string.find(text, '^%d%d%.%d%d%d%d%d%d%+00:00$', 18) then
-    local minute = string.sub(text, 1, 17)
-    local began = minutes[minute]
-    if not began then
-      began = microseconds_of(minute .. '00.000000+00:00')
-      minutes[minute] = began
-    end
-    if began > 0 and began < SCORE_MAX then
-      return math.min(began + string.sub(text, 18, 19) * 1000000 + string.sub(text, 21, 26), SCORE_MAX)
-    end
+  if text and #text == 32 then
+    local date, h, mi, s, fraction = string.match(text, WRITTEN)
+    local days = date and days_since_1970(date)
+    if days then return in_range((days * 86400 + h * 3600 + mi * 60 + s) * 1000000 + fraction) end
   end
   return microseconds_of(text)
 end
