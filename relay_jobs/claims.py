@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from relay_jobs import keys
 from relay_jobs.calls import OUTCOME_TTL_MS, Calls
 from relay_jobs.errors import ClaimLost, UsageError
-from relay_jobs.jobs import Job, decode_id, encode_id, job_from_values, parse_job_id
+from relay_jobs.jobs import Job, decode_id, encode_id, job_from_values, job_id_bytes, parse_job_id
 from relay_jobs.scripting import Arg, Script
 
 _CLAIM = Script("claim_job")
@@ -33,7 +33,7 @@ class Claims:
 
     def claim(self, worker_id: str, timeout_seconds: float, stamp: Callable[[], str]) -> Job | None:
         """The next job, waiting up to ``timeout_seconds`` for one."""
-        worker = parse_job_id(worker_id, "worker id")
+        worker = job_id_bytes(worker_id, "worker id")
         # Written so that NaN is refused too.
         if not timeout_seconds >= 0:
             msg = f"invalid timeout_seconds {timeout_seconds!r}: allowed is 0 or more"
@@ -50,8 +50,8 @@ class Claims:
 
     def renew(self, job_id: str, worker_id: str) -> datetime:
         """Renew a claim; the time at which it ends now."""
-        identity, worker = parse_job_id(job_id), parse_job_id(worker_id, "worker id")
-        args: list[Arg] = [encode_id(worker), encode_id(identity), self.token(None, identity), self._lease_ms]
+        identity, worker = parse_job_id(job_id), job_id_bytes(worker_id, "worker id")
+        args: list[Arg] = [worker, encode_id(identity), self.token(None, identity), self._lease_ms]
         reply = self._calls.run(_RENEW, (keys.CLAIMS, keys.CLAIMANTS), *args)
         if reply[0] != b"ok":
             raise ClaimLost(identity)
@@ -67,10 +67,10 @@ class Claims:
         """The job is finished or gone."""
         self._tokens.pop((workspace, job_id), None)
 
-    def _next(self, worker: str, stamp: str) -> Job | None:
+    def _next(self, worker: bytes, stamp: str) -> Job | None:
         token = uuid.uuid4().hex
         where = (keys.call(token), keys.QUEUE, keys.CLAIMS, keys.CLAIMANTS)
-        args: list[Arg] = [encode_id(worker), token, self._lease_ms, stamp, *self._calls.routing, OUTCOME_TTL_MS]
+        args: list[Arg] = [worker, token, self._lease_ms, stamp, *self._calls.routing, OUTCOME_TTL_MS]
         while True:
             reply = self._calls.write("", _CLAIM, where, *args, _BUDGET)
             if reply[0] == b"empty":

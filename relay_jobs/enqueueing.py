@@ -12,9 +12,9 @@ from relay_jobs.jobs import (
     NewJob,
     WorkspaceId,
     decode_id,
-    encode_id,
     encode_json,
     encode_text,
+    job_id_bytes,
     parse_job_id,
 )
 from relay_jobs.scripting import Arg, Script
@@ -53,7 +53,7 @@ class Enqueueing:
         args: list[Arg] = [workspace, *self._calls.routing, keep, _REMEMBER, actor, stamp, _score(now)]
         ids = []
         for job in jobs:
-            raw = _new_id() if job.job_id is None else encode_id(parse_job_id(job.job_id))
+            raw = _new_id() if job.job_id is None else job_id_bytes(job.job_id)
             ids.append(raw)
             where += [*keys.copies(workspace, raw), *_request(workspace, job)]
             payload = _payload(job)

@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
 from relay_jobs.errors import InvalidJobId, InvalidPayload, InvalidWorkspace
 
@@ -130,17 +130,21 @@ def parse_workspace(value: object) -> WorkspaceId:
     return WorkspaceId(value)
 
 
-def parse_job_id(value: object, what: str = "job id") -> JobId:
-    """The id (1 to 256 bytes, no control characters), or :exc:`InvalidJobId`."""
-    if not isinstance(value, str):
-        raise InvalidJobId(value, what)
+def job_id_bytes(value: object, what: str = "job id") -> bytes:
+    """Bytes of an id (1 to 256 of them, no control characters), or :exc:`InvalidJobId`."""
     try:
-        raw = encode_id(value)
+        raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else b""
     except UnicodeEncodeError:
         raise InvalidJobId(value, what) from None
     if not 1 <= len(raw) <= JOB_ID_MAX_BYTES or _CONTROL.search(raw):
         raise InvalidJobId(value, what)
-    return JobId(value)
+    return raw
+
+
+def parse_job_id(value: object, what: str = "job id") -> JobId:
+    """The id, or :exc:`InvalidJobId`; see :func:`job_id_bytes`."""
+    job_id_bytes(value, what)
+    return JobId(cast("str", value))
 
 
 def parse_status(value: object) -> JobStatus:
@@ -191,12 +195,34 @@ def job_from_values(job_id: bytes, workspace_id: str, values: Sequence[bytes | N
     status, provider, action, params, actor, result, error, enqueued, started, finished = [
         value.decode("utf-8", "replace") if value else "" for value in values
     ]
-    # An old record without a readable status was never started by anyone.
-    known = _STATUSES.get(status, JobStatus.PENDING)
-    outcome, why = (_json(result) if result else None), error or None
-    times = [_time(text) if text else None for text in (enqueued, started, finished)]
-    # By position, a page of jobs is read noticeably faster.
-    return Job(decode_id(job_id), known, provider, action, _json(params), workspace_id, actor, outcome, why, *times)
+    # By position, and nothing looked at that is not there: a page of jobs is read noticeably faster.
+    return _job(
+        decode_id(job_id),
+        # An old record without a readable status was never started by anyone.
+        _STATUSES.get(status, JobStatus.PENDING),
+        provider,
+        action,
+        _json(params),
+        workspace_id,
+        actor,
+        _json(result) if result else None,
+        error or None,
+        _time(enqueued),
+        _time(started) if started else None,
+        _time(finished) if finished else None,
+    )
+
+
+# What a slot is set by. A frozen dataclass looks object.__setattr__ up for each field: a third of what decoding took.
+_SLOTS = [getattr(Job, field.name).__set__ for field in fields(Job)]
+
+
+def _job(*values: Any) -> Job:
+    """A job of the values of all fields, in their order."""
+    job = object.__new__(Job)
+    for put, value in zip(_SLOTS, values, strict=True):
+        put(job, value)
+    return job
 
 
 def _json(text: str) -> Any:

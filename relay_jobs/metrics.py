@@ -1,5 +1,7 @@
 """Prometheus metrics of the library: in-process counters for applications, with bounded workspace labels."""
 
+from collections.abc import Callable
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from relay_jobs.jobs import parse_workspace
@@ -31,40 +33,47 @@ class WorkspaceLabels:
         return workspace_id
 
 
+class _ByWorkspace:
+    """A counter by workspace and one label more."""
+
+    def __init__(self, counter: Counter, label: WorkspaceLabels) -> None:
+        self._counter, self._label = counter, label
+        # Looking a counter up by its labels costs several times what counting does; there are as many as label values.
+        self._known: dict[tuple[str, str], Callable[[], None]] = {}
+
+    def __call__(self, workspace_id: str, what: str) -> None:
+        known = self._known.get((workspace_id, what))
+        if known is None:
+            labels = self._label(workspace_id), what
+            known = self._known.get(labels)
+            if known is None:
+                known = self._known[labels] = self._counter.labels(*labels).inc
+        known()
+
+
 class StoreMetrics:
-    """Counters of one process's job store."""
+    """Counters of one process's job store.
+
+    Attributes:
+        wrote: counts one write, by workspace and result.
+        read: counts one read, by workspace and path.
+    """
 
     def __init__(self, registry: CollectorRegistry, max_workspaces: int) -> None:
-        self._label = WorkspaceLabels(max_workspaces)
-        # Looking a counter up by its labels costs several times what counting does; there are as many as label values.
-        self._known: dict[tuple[Counter, str, str], Counter] = {}
-        self._writes = Counter(
+        label = WorkspaceLabels(max_workspaces)
+        writes = Counter(
             "ai_jobs_dual_write",
             "Writes of the job store by what they wrote (both, legacy, workspace) or failed",
             ["workspace_id", "result"],
             registry=registry,
         )
-        self._reads = Counter(
+        reads = Counter(
             "relay_job_read_path",
             "Reads of one job by the schema that answered (new, old, miss)",
             ["workspace_id", "path"],
             registry=registry,
         )
-
-    def wrote(self, workspace_id: str, result: str) -> None:
-        """Count one write."""
-        self._count(self._writes, workspace_id, result)
-
-    def read(self, workspace_id: str, path: str) -> None:
-        """Count one read."""
-        self._count(self._reads, workspace_id, path)
-
-    def _count(self, counter: Counter, workspace_id: str, what: str) -> None:
-        labels = counter, self._label(workspace_id), what
-        known = self._known.get(labels)
-        if known is None:
-            known = self._known[labels] = counter.labels(*labels[1:])
-        known.inc()
+        self.wrote, self.read = _ByWorkspace(writes, label), _ByWorkspace(reads, label)
 
 
 _BY_REGISTRY: dict[CollectorRegistry, StoreMetrics] = {}

@@ -47,7 +47,7 @@ def _facts() -> str:
         )
         for stage, rule in RULES.items()
     }
-    reads = {stage.value: "{" + ",".join(f'"{side}"' for side in rule.reads) + "}" for stage, rule in RULES.items()}
+    reads = {stage.value: ",".join(f'"{side}"' for side in rule.reads) for stage, rule in RULES.items()}
     facts = {
         "EDGES": _table({f"{old}>{new}": "true" for old, new in TRANSITIONS}),
         "TERMINAL": _table({str(status): "true" for status in sorted(TERMINAL)}),
@@ -84,8 +84,8 @@ def source(*names: str) -> str:
     return "".join((lua / f"{name}.lua").read_text() for name in names)
 
 
-# How a script is run by its digest, and by its text.
-_WRITING, _READING = ("EVALSHA", "EVAL"), ("EVALSHA_RO", "EVAL_RO")
+# How a script is run by its digest, and by its text; by whether it only reads.
+_COMMANDS = {False: ("EVALSHA", "EVAL"), True: ("EVALSHA_RO", "EVAL_RO")}
 
 
 class Script:
@@ -115,16 +115,13 @@ class Script:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        by_sha, by_text = self._commands(read_only=read_only)
+        by_sha, by_text = _COMMANDS[self.read_only if read_only is None else read_only]
         reply: list[Any]
         try:
             reply = client.execute_command(by_sha, self.sha, len(keys), *keys, *args, **{NEVER_DECODE: []})
         except NoScriptError:
             reply = client.execute_command(by_text, self.text, len(keys), *keys, *args, **{NEVER_DECODE: []})
         return reply
-
-    def _commands(self, *, read_only: bool | None) -> tuple[str, str]:
-        return _READING if (self.read_only if read_only is None else read_only) else _WRITING
 
     def timed(
         self, client: "redis.Redis", keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None
@@ -136,7 +133,8 @@ class Script:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        for command, name in zip(self._commands(read_only=read_only), (self.sha, self.text), strict=True):
+        commands = _COMMANDS[self.read_only if read_only is None else read_only]
+        for command, name in zip(commands, (self.sha, self.text), strict=True):
             with client.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.execute_command(command, name, len(keys), *keys, *args, **{NEVER_DECODE: []})

@@ -30,6 +30,7 @@ from relay_jobs.jobs import (
     encode_json,
     encode_text,
     job_from_values,
+    job_id_bytes,
     parse_job_id,
     parse_status,
     parse_workspace,
@@ -126,7 +127,7 @@ class JobStore:
 
     def get_job(self, job_id: str, workspace_id: str) -> Job | None:
         """The job, or ``None`` for an unknown and a foreign id alike."""
-        workspace, raw = parse_workspace(workspace_id), encode_id(parse_job_id(job_id))
+        workspace, raw = parse_workspace(workspace_id), job_id_bytes(job_id)
         reply = self._calls.run(_GET, keys.copies(workspace, raw), workspace, raw, *self._calls.routing)
         if reply[0] == b"miss":
             self._calls.metrics.read(workspace, "miss")

@@ -23,7 +23,7 @@ if rule.scoped and not rule.legacy and copy == 'whole' and index_fault(workspace
   end
 end
 if not (rule.legacy and rule.scoped) then return {'impossible', 'stage_' .. stage} end
-local legacy_right = read_order(stage)[1] == 'legacy'
+local legacy_right = read_order(stage) == 'legacy'
 
 if valid and copy == 'whole' then
   if same(KEYS[1], KEYS[2]) then

@@ -94,7 +94,7 @@ end
 
 -- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there.
 local function locate(stage, workspace, id)
-  for _, side in ipairs(read_order(stage)) do
+  for _, side in ipairs({read_order(stage)}) do
     if side == 'legacy' then
       local state, owner, _, enqueued_at, status = legacy_state(id)
       if state == 'valid' and owner == workspace then return side, status or '', enqueued_at end
@@ -306,9 +306,11 @@ end
 -- A job as a stage reads it: side and values as shown, or nil. A copy that is foreign or no copy is none.
 local function read_job(stage, workspace, id)
   if not is_id(id) then return nil end
-  for _, side in ipairs(read_order(stage)) do
+  local side, other = read_order(stage)
+  while side do
     local values, owner, job_id = shown(side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
     if owner == workspace and (not job_id or job_id == id) then return side, values end
+    side, other = other, nil
   end
   return nil
 end

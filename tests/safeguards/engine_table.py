@@ -464,8 +464,8 @@ VERIFICATION = (
         "a repair undoes an acknowledged write",
         lua(
             "repair_job",
-            "local legacy_right = read_order(stage)[1] == 'legacy'",
-            "local legacy_right = read_order(stage)[1] ~= 'legacy'",
+            "local legacy_right = read_order(stage) == 'legacy'",
+            "local legacy_right = read_order(stage) ~= 'legacy'",
         ),
     ),
     guard(
