@@ -138,8 +138,7 @@ class Pace:
         if self.budget is None:
             return 0.0
         used = self._used or [min(self.budget * STEP_PART, _FIRST_SECONDS)]
-        # Nine of ten steps are over before the next one comes: a tenant's command finds a gap between them.
-        return min(REST_MOST, max(_ninth(used), sum(used) / len(used) / self.share))
+        return min(REST_MOST, sum(used) / len(used) / self.share)
 
     @property
     def held_by(self) -> str:

@@ -187,12 +187,6 @@ POLITENESS = (
         Edit("stepping.py", "self._began + queued + spacing", "self._began + spacing"),
     ),
     guard(
-        "nine of ten steps are over before the next one comes",
-        "pace",
-        "between the steps of several walks there is no gap for a tenant's command",
-        Edit("pace.py", "max(_ninth(used), sum(used) / len(used) / self.share)", "sum(used) / len(used) / self.share"),
-    ),
-    guard(
         "a cut is taken back when the next step fits",
         "pace",
         "each hiccup of the machine costs the walk sixty steps",
