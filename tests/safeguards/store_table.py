@@ -108,7 +108,7 @@ RULES = (
         "a job of an id with control characters is not read",
         "quarantine",
         "a record that no engine may copy is served, and lost to its reader when reads move to the new schema",
-        lua("rules", "  if not is_id(id) then return nil end\n  for", "  for"),
+        lua("rules", "  if not is_id(id) then return nil end\n  local side", "  local side"),
     ),
     guard(
         "a copy carries the absolute expiry",

@@ -202,7 +202,7 @@ def test_steps_are_spaced_by_the_share() -> None:
 
 
 def test_one_step_that_took_long_is_no_longer_rest() -> None:
-    """What a share is kept by is the mean: the machine's hiccups make no walk slower than the server's time asks for."""
+    """A share is kept by the mean: the machine's hiccups make no walk slower than the server's time asks for."""
     pace = steps(Pace(BUDGET), 8, used=STEP / 2)
     assert steps(pace, 1, used=2 * STEP).spacing == pytest.approx(6 / 9 * STEP / BUSY)
 
