@@ -62,7 +62,6 @@ local CLOCK_SET = 60000000
 
 -- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
 -- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
-local LONGEST_WAIT = 10000000
 -- When the step may begin, until when turns are given, and microseconds that all walks have taken.
 local function turn_of_walk(turn)
   local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
@@ -98,7 +97,7 @@ if copying then
     turn, row, taken = turn_of_walk(tonumber(ARGV[19]))
     if turn > now then
       renew_leases()
-      return {'wait', integer(math.min(turn - now, LONGEST_WAIT)), 'turn', integer(turn)}
+      return {'wait', integer(turn - now), 'turn', integer(turn)}
     end
   end
   for _, limit in ipairs({{'rps', 'sum', rate}, {'rps_per_slot', KEYS[3], slot_rate}}) do
