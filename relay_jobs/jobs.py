@@ -133,7 +133,7 @@ def parse_workspace(value: object) -> WorkspaceId:
 def job_id_bytes(value: object, what: str = "job id") -> bytes:
     """Bytes of an id (1 to 256 of them, no control characters), or :exc:`InvalidJobId`."""
     try:
-        raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else b""
+        raw = encode_id(value) if isinstance(value, str) else b""
     except UnicodeEncodeError:
         raise InvalidJobId(value, what) from None
     if not 1 <= len(raw) <= JOB_ID_MAX_BYTES or _CONTROL.search(raw):
@@ -202,12 +202,12 @@ def job_from_values(job_id: bytes, workspace_id: str, values: Sequence[bytes | N
         _STATUSES.get(status, JobStatus.PENDING),
         provider,
         action,
-        _json(params),
+        _json(params) if params else None,
         workspace_id,
         actor,
         _json(result) if result else None,
         error or None,
-        _time(enqueued),
+        _time(enqueued) if enqueued else None,
         _time(started) if started else None,
         _time(finished) if finished else None,
     )
@@ -226,8 +226,6 @@ def _job(*values: Any) -> Job:
 
 
 def _json(text: str) -> Any:
-    if not text:
-        return None
     try:
         # As `decode` does it, in half the time: that looks for white space by pattern.
         bare = text.strip(_JSON_WHITE)
@@ -238,8 +236,6 @@ def _json(text: str) -> Any:
 
 
 def _time(text: str) -> datetime | None:
-    if not text:
-        return None
     try:
         value = datetime.fromisoformat(text)
         if value.tzinfo is UTC:

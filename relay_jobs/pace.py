@@ -21,7 +21,8 @@ KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
 BUSY, FLOOR = 0.9, 0.02
 # Below this part of its time with the work of others, a server makes nobody wait.
 IDLE = 0.25
-# Part of the budget that a step may take: a tenant's command waits for one of them, and for what else is there.
+# Part of the budget that a step may take: a tenant's command waits for one of them, or two of several walks, and for
+# what else is there.
 STEP_PART = 0.6
 # A step looks at the time as well, for keys larger than those before: it ends after so many times its part.
 _LONGEST = 1.25

@@ -58,9 +58,10 @@ def _facts() -> str:
 
 
 def _by_stage(name: str, rows: dict[str, str]) -> str:
-    """A Lua function of the stage; a row is made when it is asked for: few scripts need more than one."""
+    """A Lua function of the stage; what it gives is made when it is asked for."""
+    # In a stage that it does not know no script goes on: it would take every job for none.
     found = "".join(f' if stage == "{stage}" then return {row} end' for stage, row in rows.items())
-    return f"local function {name}(stage){found} end\n"
+    return f"local function {name}(stage){found} error('unknown stage ' .. stage) end\n"
 
 
 def lean(rules: str, script: str) -> str:

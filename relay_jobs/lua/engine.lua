@@ -33,39 +33,27 @@ local function parse_scoped(key)
   return string.match(string.sub(key, #K.scoped + 1), '^([A-Za-z0-9][A-Za-z0-9_%-]*):(.+)$')
 end
 
--- Names in portions that a command's arguments have room for.
-local function in_portions(names, act)
-  for first = 1, #names, 1000 do
-    local portion = {}
-    for i = first, math.min(first + 999, #names) do portion[#portion + 1] = names[i] end
-    act(portion)
-  end
-end
-
-local function names_of(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  return names
-end
-
 local function add_to(key, numbers)
   for name, number in pairs(numbers) do call('HINCRBY', key, name, number) end
 end
 
 -- Labels of workspaces in the metrics: the first ones get their own for good, so that no counter ever goes down.
 local function metric_labels(by_workspace, most)
-  local labels = {}
-  in_portions(names_of(by_workspace), function(names)
-    local known = call('SMISMEMBER', K.labels, unpack(names))
-    for i, workspace in ipairs(names) do
-      local own = workspace == '_invalid' or known[i] == 1
+  local names, labels = {}, {}
+  for workspace in pairs(by_workspace) do names[#names + 1] = workspace end
+  -- In portions that a command's arguments have room for.
+  for first = 1, #names, 1000 do
+    local last = math.min(first + 999, #names)
+    local known = call('SMISMEMBER', K.labels, unpack(names, first, last))
+    for i = first, last do
+      local own = names[i] == '_invalid' or known[i - first + 1] == 1
       if not own and call('SCARD', K.labels) < most then
-        call('SADD', K.labels, workspace)
+        call('SADD', K.labels, names[i])
         own = true
       end
-      labels[workspace] = own and workspace or '_other'
+      labels[names[i]] = own and names[i] or '_other'
     end
-  end)
+  end
   return labels
 end
 
@@ -89,26 +77,27 @@ local function write_entries()
   end
 end
 
--- Seconds that the server was at work, on Redis 7.0, of whose scripts TIME stands still and the time of INFO does not.
+-- Seconds of a processor that the server has had: within a script TIME stands still, and INFO does not.
 local function seconds_of_server()
   local said = call('INFO', 'cpu')
-  local user = string.match(said, 'used_cpu_user_main_thread:([%d.]+)')
-  local system = string.match(said, 'used_cpu_sys_main_thread:([%d.]+)')
-  return (tonumber(user or '') or 0) + (tonumber(system or '') or 0)
+  return string.match(said, 'used_cpu_user:([%d.]+)') + string.match(said, 'used_cpu_sys:([%d.]+)')
 end
 
--- Whether so many microseconds have gone by since now, by a clock that runs while a script does.
+-- Whether so many microseconds have gone by since now, by a clock that runs while a script does: Valkey has os.clock.
+-- Redis 7.0 has INFO, which costs half as much as a job: asked often, behind each job, it looks at the first one and at
+-- every fourth from there on. The time to live of a walk's lease goes on too, in milliseconds.
 local function stopwatch(microseconds)
   local os = rawget(_G, 'os')
   if os and os.clock then
     local over = os.clock() + microseconds / 1000000
     return function() return os.clock() >= over end
   end
-  -- It costs half as much as a job: at the first look, and at every fourth from there on.
-  local over, asked = seconds_of_server() + microseconds / 1000000, 0
-  return function()
-    asked = asked + 1
-    return asked % 4 == 1 and seconds_of_server() >= over
+  local over, began, asked = seconds_of_server() + microseconds / 1000000, call('PTTL', K.lease), 0
+  local expiring = began - microseconds / 1000 - 1
+  return function(often)
+    if began > 0 and call('PTTL', K.lease) < expiring then return true end
+    if often then asked = asked + 1 end
+    return (not often or asked % 4 == 1) and seconds_of_server() >= over
   end
 end
 

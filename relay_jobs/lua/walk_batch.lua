@@ -60,9 +60,10 @@ end
 -- Nothing is due so far ahead, but by a clock that was set back since: it would stop all walks.
 local CLOCK_SET = 60000000
 
--- Of all polite walks one step at a time: a tenant's command waits behind one of them, not behind a row of them. Every
--- walk has a turn of its own, given when its step before ends, or when it asks for the first time: nobody asks twice.
--- When the step may begin, until when turns are given, and microseconds that all walks have taken.
+-- Of all polite walks one step at a time: a tenant's command waits behind one of them, or a long one and the next, not
+-- behind a row of them. Every walk has a turn of its own, given when its step before ends, or when it asks for the first
+-- time: nobody asks twice.
+-- Returns when the step may begin, until when turns are given, and microseconds that all walks have taken.
 local function turn_of_walk(turn)
   local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
   local row, step = tonumber(before[1] or '') or 0, tonumber(before[2] or '') or 0
@@ -198,7 +199,7 @@ while examined < #queue and examined < most and (not budget or budget > 0) do
     for _, part in ipairs({id, workspace or '', outcome, reason or ''}) do samples[#samples + 1] = part end
   end
   if budget and not (chosen and (outcome == 'filtered' or outcome == 'gone')) then budget = budget - 1 end
-  if time_is_over() then break end
+  if time_is_over(true) then break end
 end
 
 write_entries()

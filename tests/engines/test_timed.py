@@ -1,11 +1,12 @@
-"""A script between two looks at the server's clock."""
+"""A script between two looks at the server's clock, and a clock within it."""
 
 import time
 
 import pytest
 import redis
 
-from relay_jobs.scripting import Script
+from relay_jobs import keys
+from relay_jobs.scripting import Script, source
 from tests.servers import Server
 
 SECRET = "canary-51c0"
@@ -14,9 +15,9 @@ SECRET = "canary-51c0"
 class Spun(Script):
     """A script of a text given."""
 
-    def __init__(self, text: str, *, read_only: bool = False) -> None:
+    def __init__(self, text: str, *rules: str, read_only: bool = False) -> None:
         self.name, self.read_only = "spun", read_only
-        self.write("", text)
+        self.write(source(*rules), text)
 
 
 SPIN = Spun("for i = 1, 3000000 do local _ = i * i end return {'done'}")
@@ -63,3 +64,37 @@ def test_a_script_that_may_only_read_is_refused_a_write(client: redis.Redis) -> 
     with pytest.raises(redis.ResponseError, match=r"(?i)write"):
         writing.timed(client, (b"k",))
     assert client.exists("k") == 0
+
+
+# Jobs of some milliseconds each; how many there were when the time of a step was over, behind each of which it asks.
+WORK = Spun(
+    """
+    local over, done = stopwatch(tonumber(ARGV[1])), 0
+    repeat
+      if done > 0 then for i = 1, tonumber(ARGV[2]) do local _ = i * i end end
+      done = done + 1
+    until over(true) or done == 30
+    return {done}
+    """,
+    "rules",
+    "engine",
+)
+LONG = 1_000_000
+
+
+def test_a_step_ends_behind_one_of_its_first_jobs_when_they_take_too_long(client: redis.Redis) -> None:
+    """The first one fits; on Redis 7.0 the time is looked at behind every fourth from there on."""
+    assert 2 <= WORK(client, (), 750, LONG)[0] <= 5
+
+
+def test_a_step_of_a_walk_ends_sooner(client: redis.Redis) -> None:
+    """It holds a lease, whose time to live goes on while the script runs."""
+    client.set(keys.LEASE, "held", ex=60)
+    assert 2 <= WORK(client, (), 750, LONG)[0] <= 3
+
+
+def test_a_step_with_time_left_goes_on(client: redis.Redis) -> None:
+    """With a lease or without."""
+    assert WORK(client, (), 60_000_000, 10) == [30]
+    client.set(keys.LEASE, "held", ex=60)
+    assert WORK(client, (), 60_000_000, 10) == [30]

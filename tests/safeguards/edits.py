@@ -54,10 +54,12 @@ class Edit:
             raise EditError(msg)
 
 
-def _in_scripts(before: str, after: str) -> int:
+def _in_scripts(before: str = "", after: str = "") -> int:
+    """Replace a file's text in all scripts and write them anew; how many have changed."""
     known = {script: script.sha for script in gc.get_objects() if isinstance(script, Script)}
     for script in known:
-        script.write(script.rules.replace(before, after), script.own.replace(before, after))
+        texts = (text.replace(before, after) if before else text for text in (script.rules, script.own))
+        script.write(*texts)
     return sum(script.sha != sha for script, sha in known.items())
 
 
@@ -75,6 +77,8 @@ def _in_functions(path: Path, after: str) -> int:
         if code.co_freevars == function.__code__.co_freevars and code != function.__code__:
             function.__code__ = code
             changed += 1
+    # Some of these functions make the scripts' texts.
+    _in_scripts()
     return changed
 
 

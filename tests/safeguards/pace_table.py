@@ -8,7 +8,13 @@ POLITENESS = (
         "a step knows the time on Redis 7.0 too",
         "pace",
         "a batch of large jobs blocks a server whose scripts have no clock",
-        lua("engine", "return asked % 4 == 1 and seconds_of_server() >= over", "return false"),
+        lua("engine", "return (not often or asked % 4 == 1) and seconds_of_server() >= over", "return false"),
+    ),
+    guard(
+        "a walk's step on Redis 7.0 knows the time behind each job",
+        "pace",
+        "four large jobs are one step",
+        lua("engine", "    if began > 0 and call('PTTL', K.lease) < expiring then return true end\n", ""),
     ),
     guard(
         "a critical limit stops",
@@ -224,13 +230,13 @@ POLITENESS = (
         "a step ends when its time is over",
         "pace",
         "a batch of large jobs blocks the server",
-        lua("walk_batch", "  if time_is_over() then break end\n", ""),
+        lua("walk_batch", "  if time_is_over(true) then break end\n", ""),
     ),
     guard(
         "a verification's step ends when its time is over",
         "pace",
         "a step of large jobs blocks the server",
-        lua("compare_jobs", "  if time_is_over() then break end\n", ""),
+        lua("compare_jobs", "  if time_is_over(true) then break end\n", ""),
     ),
     guard(
         "what a verification has no time for comes first in its next step",

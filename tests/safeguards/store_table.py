@@ -11,6 +11,12 @@ RULES = (
         lua("rules", "return recorded[1] or recorded[2] or flag_stage", "return flag_stage"),
     ),
     guard(
+        "a stage that a process does not know stops every call",
+        "stages",
+        "every job is taken for none: a claim empties the queue, a delete removes both copies and says there was none",
+        Edit("scripting.py", " error('unknown stage ' .. stage)", ""),
+    ),
+    guard(
         "a workspace's own stage comes before the default",
         "2",
         "a workspace that was moved alone is served by the stage of all others",

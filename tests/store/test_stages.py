@@ -1,6 +1,7 @@
 """The recorded stage rules, a flip reaches a process at once, and flags beside it are honoured or refused."""
 
 import logging
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -43,6 +44,16 @@ MEANT = {
     ("READ_PREFERS_NEW",): Stage.DUAL_WRITE,
     ("READ_FALLBACK_OLD",): Stage.NEW_ONLY,
     ("READ_FALLBACK_OLD", "AI_JOBS_LEGACY_WRITES"): Stage.SEALED,
+}
+
+
+CALLS: dict[str, Callable[[JobStore], object]] = {
+    "get_job": lambda store: store.get_job("kept", "acme"),
+    "list_jobs": lambda store: store.list_jobs("acme"),
+    "enqueue": enqueue,
+    "update_status": lambda store: store.update_status("kept", "running", "acme"),
+    "delete_job": lambda store: store.delete_job("kept", "acme"),
+    "claim": lambda store: store.claim("w"),
 }
 
 
@@ -246,3 +257,16 @@ def test_a_process_that_sleeps_through_a_flip_acts_on_the_new_stage(
         proxy.hold(then=lambda: set_stage(real_client, Stage.DUAL_WRITE))
         store.update_status("j", "running", "acme")
     assert copy_at(real_client, scoped("j")) == copy_at(real_client, legacy("j"))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_running_process_does_nothing_in_a_stage_it_does_not_know(client: redis.Redis, name: str) -> None:
+    """As one that a later version has recorded: no job is taken for none, none is lost to the queue."""
+    store = new_store(client)
+    set_stage(client, Stage.DUAL_WRITE)
+    enqueue(store, job_id="kept")
+    client.hset("ai:migration:stages", "*", "archived")
+    before = dump(client)
+    with pytest.raises(redis.ResponseError, match="unknown stage archived"):
+        CALLS[name](store)
+    assert dump(client) == before
