@@ -23,9 +23,9 @@ local reads = {
 }
 if ARGV[7] == '1' then
   for _, command in ipairs({
-    {'EVAL_RO', 'return 1', '0'}, {'INFO', 'server'}, {'INFO', 'cpu'}, {'TIME'}, {'PEXPIRETIME', legacy}, {'PEXPIRETIME', scoped},
-    {'DUMP', legacy}, {'DUMP', scoped},
-    {'TYPE', scoped}, {'ZSCORE', index, 'm'}, {'HGET', K.stages, 'f'},
+    {'EVAL_RO', 'return 1', '0'}, {'INFO', 'server'}, {'INFO', 'cpu'}, {'TIME'}, {'PEXPIRETIME', legacy},
+    {'PEXPIRETIME', scoped}, {'DUMP', legacy}, {'DUMP', scoped}, {'TYPE', scoped},
+    {'ZSCORE', index, 'm'}, {'HGET', K.stages, 'f'},
   }) do reads[#reads + 1] = command end
   for _, command in ipairs({
     {'EVALSHA', 'sha', '0'}, {'HSETNX', K.lease, 'f', 'v'}, {'HINCRBY', K.counters, 'f', '1'}, {'PTTL', K.lease},

@@ -77,10 +77,10 @@ local function write_entries()
   end
 end
 
--- Seconds of a processor that the server has had: within a script TIME stands still, and INFO does not.
+-- Seconds of a processor that the server has had, 0 if it does not say: in a script TIME stands still, INFO does not.
 local function seconds_of_server()
   local said = call('INFO', 'cpu')
-  return string.match(said, 'used_cpu_user:([%d.]+)') + string.match(said, 'used_cpu_sys:([%d.]+)')
+  return (string.match(said, 'used_cpu_user:([%d.]+)') or 0) + (string.match(said, 'used_cpu_sys:([%d.]+)') or 0)
 end
 
 -- Whether so many microseconds have gone by since now, by a clock that runs while a script does: Valkey has os.clock.

@@ -61,8 +61,7 @@ end
 local CLOCK_SET = 60000000
 
 -- Of all polite walks one step at a time: a tenant's command waits behind one of them, or a long one and the next, not
--- behind a row of them. Every walk has a turn of its own, given when its step before ends, or when it asks for the first
--- time: nobody asks twice.
+-- behind a row of them. Every walk has a turn of its own, given when its step before ends, or when it first asks.
 -- Returns when the step may begin, until when turns are given, and microseconds that all walks have taken.
 local function turn_of_walk(turn)
   local before = call('HMGET', K.bucket, 'row', 'step', 'walked')
