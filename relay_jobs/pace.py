@@ -26,8 +26,12 @@ IDLE = 0.25
 STEP_PART = 0.6
 # A step looks at the time as well, for keys larger than those before: it ends after so many times its part.
 _LONGEST = 1.25
+# Steps of several walks are so many times their ninth apart: none has a client between that would leave a gap.
+_APART = 1.3
 # What a step of the first size takes at most, until one is known.
 _FIRST_SECONDS = 0.001
+# Seconds by which two sums of the same steps differ.
+_ROUNDED = 1e-5
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
 REST_MOST = 10.0
 
@@ -114,6 +118,8 @@ class Pace:
     _least: float | None = None
     _own: float = 0.0
     _walked: float | None = None
+    _last: float = 0.0
+    _alone: bool = True
     _others: float | None = None
     _felt: str = ""
     _seen: str = ""
@@ -139,7 +145,8 @@ class Pace:
         if self.budget is None:
             return 0.0
         used = self._used or [min(self.budget * STEP_PART, _FIRST_SECONDS)]
-        return min(REST_MOST, sum(used) / len(used) / self.share)
+        apart = 0.0 if self._alone else _APART * _ninth(used)
+        return min(REST_MOST, max(apart, sum(used) / len(used) / self.share))
 
     @property
     def held_by(self) -> str:
@@ -157,8 +164,11 @@ class Pace:
         # A clock that was set meanwhile has measured nothing.
         if self.budget is None or used < 0 or waited < 0:
             return
-        self._own += used if walked is None or self._walked is None else max(0.0, walked - self._walked)
-        self._walked = walked
+        # By now they know of its step before, and not yet of this one.
+        since = None if walked is None or self._walked is None else max(0.0, walked - self._walked)
+        self._alone = since is None or since <= self._last + _ROUNDED
+        self._own += used if since is None else since
+        self._walked, self._last = walked, used
         # What the way to the server and back costs by itself may change, upwards slowly.
         self._least = waited if self._least is None else min(waited, self._least * 1.001)
         # What is waited for at a server that has little to do is the network, of which tenants have their own.

@@ -189,6 +189,12 @@ POLITENESS = (
         Edit("stepping.py", "self._began + queued + spacing", "self._began + spacing"),
     ),
     guard(
+        "steps of several walks are apart by their ninth and more",
+        "pace",
+        "between the steps of several walks there is no gap for a tenant's command",
+        Edit("pace.py", "apart = 0.0 if self._alone else _APART * _ninth(used)", "apart = 0.0"),
+    ),
+    guard(
         "a cut is taken back when the next step fits",
         "pace",
         "each hiccup of the machine costs the walk sixty steps",

@@ -207,6 +207,32 @@ def test_one_step_that_took_long_is_no_longer_rest() -> None:
     assert steps(pace, 1, used=2 * STEP).spacing == pytest.approx(6 / 9 * STEP / BUSY)
 
 
+def walking(pace: Pace, used: float, others: float) -> Pace:
+    """Ten steps, between any two of which the other walks take so much of the server."""
+    pace.stepped(used, 0.0, walked=7.0)
+    for number in range(1, WINDOW - 1):
+        pace.stepped(used, 0.0, walked=7.0 + number * (used + others))
+    return pace
+
+
+def test_steps_of_several_walks_are_apart_by_their_ninth_and_more() -> None:
+    """None of them has a client between that would leave a tenant's command a gap."""
+    used = STEP / 2
+    assert walking(Pace(BUDGET), used, others=0.0).spacing == pytest.approx(used / BUSY)
+    assert walking(Pace(BUDGET), used, others=used).spacing == pytest.approx(1.3 * used)
+    pace = walking(Pace(BUDGET), used, others=used)
+    pace.stepped(2 * STEP, 0.0, walked=8.0)
+    assert pace.spacing >= 1.3 * used
+
+
+def test_a_walk_that_is_left_alone_rests_by_its_share_again() -> None:
+    """As soon as nothing but its own steps has been walked between two of them."""
+    pace = walking(Pace(BUDGET), STEP / 2, others=STEP)
+    pace.stepped(STEP / 2, 0.0, walked=9.0)
+    pace.stepped(STEP / 2, 0.0, walked=9.0 + STEP / 2)
+    assert pace.spacing == pytest.approx(STEP / 2 / BUSY)
+
+
 def test_a_batch_set_by_hand_is_not_resized_and_not_cut_short() -> None:
     """It is still spaced, and still gives way."""
     pace = Pace(BUDGET, batch=300)
