@@ -176,11 +176,7 @@ POLITENESS = (
         "the work of other walks is not taken for tenants'",
         "pace",
         "each of eight walks takes the others for tenants, and all of them crawl",
-        Edit(
-            "pace.py",
-            "used if walked is None or self._walked is None else max(0.0, walked - self._walked)",
-            "used",
-        ),
+        Edit("pace.py", "self._own += used if since is None else since", "self._own += used"),
     ),
     guard(
         "a turn counts from when the step was at work",
