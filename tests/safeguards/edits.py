@@ -58,8 +58,7 @@ def _in_scripts(before: str = "", after: str = "") -> int:
     """Replace a file's text in all scripts and write them anew; how many have changed."""
     known = {script: script.sha for script in gc.get_objects() if isinstance(script, Script)}
     for script in known:
-        texts = (text.replace(before, after) if before else text for text in (script.rules, script.own))
-        script.write(*texts)
+        script.write(script.rules.replace(before, after), script.own.replace(before, after))
     return sum(script.sha != sha for script, sha in known.items())
 
 

@@ -208,7 +208,7 @@ def test_one_step_that_took_long_is_no_longer_rest() -> None:
 
 
 def walking(pace: Pace, used: float, others: float) -> Pace:
-    """Ten steps, between any two of which the other walks take so much of the server."""
+    """Nine steps, between any two of which the other walks take so much of the server."""
     pace.stepped(used, 0.0, walked=7.0)
     for number in range(1, WINDOW - 1):
         pace.stepped(used, 0.0, walked=7.0 + number * (used + others))
