@@ -78,7 +78,8 @@ class Claims:
             if reply[0] == b"ok":
                 break
         workspace = reply[2].decode()
-        self._tokens[workspace, decode_id(reply[3])] = token
+        _, raw, *values = reply[3]
+        self._tokens[workspace, decode_id(raw)] = token
         while len(self._tokens) > _REMEMBERED:
             self._tokens.popitem(last=False)
-        return job_from_values(reply[3], workspace, reply[4])
+        return job_from_values(raw, workspace, values)

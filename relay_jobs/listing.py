@@ -116,8 +116,8 @@ class Listing:
         member = encode_id(at.member)
         head = (at.workspace, *self._calls.routing, at.status, wanted, entries)
         reply = self._run(_INDEXED, where, *head, at.score, member, at.walk)
-        _, kind, walk, score, last_member, last, flat = reply
-        jobs = _jobs(flat, at.workspace)
+        _, kind, walk, score, last_member, last, found = reply
+        jobs = _jobs(found, at.workspace)
         after = replace(at, walk=walk.decode(), score=score.decode(), member=decode_id(last_member))
         if last != b"1":
             return jobs, after
@@ -144,9 +144,8 @@ class Listing:
         return reply
 
 
-def _jobs(flat: list[Any], workspace: str) -> list[Job]:
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return [job_from_values(raw, workspace, values) for raw, values in pairs]
+def _jobs(found: list[list[Any]], workspace: str) -> list[Job]:
+    return [job_from_values(raw, workspace, values) for _, raw, *values in found]
 
 
 def _unshown(jobs: list[Job], shown: str) -> tuple[list[Job], str]:

@@ -27,11 +27,9 @@ _NAMES = re.compile(r"local (?:function )?([\w, ]+)")
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _KEY = re.compile(r"\bK\.(\w+)")
-_SHOWN = (*SHOWN_FIELDS, "workspace_id", "job_id")
 # What a script needs no variable for.
 _CONSTANTS = {
-    "unpack(SHOWN)": ",".join(f'"{name}"' for name in _SHOWN),
-    "#SHOWN": str(len(_SHOWN)),
+    "unpack(SHOWN)": ",".join(f'"{name}"' for name in SHOWN_FIELDS),
     "ID_MAX": str(JOB_ID_MAX_BYTES),
 }
 

@@ -128,12 +128,12 @@ class JobStore:
     def get_job(self, job_id: str, workspace_id: str) -> Job | None:
         """The job, or ``None`` for an unknown and a foreign id alike."""
         workspace, raw = parse_workspace(workspace_id), job_id_bytes(job_id)
-        reply = self._calls.run(_GET, keys.copies(workspace, raw), workspace, raw, *self._calls.routing)
+        reply = self._calls.run(_GET, (), workspace, raw, *self._calls.routing)
         if reply[0] == b"miss":
             self._calls.metrics.read(workspace, "miss")
             return None
         self._calls.metrics.read(workspace, "new" if reply[0] == b"workspace" else "old")
-        return job_from_values(raw, workspace, reply[1])
+        return job_from_values(raw, workspace, reply[2:])
 
     def list_jobs(
         self, workspace_id: str, status: str | None = None, limit: int = 50, cursor: str | None = None
@@ -197,7 +197,7 @@ class JobStore:
         owner = reply[2].decode()
         if wanted in TERMINAL:
             self._claims.forget(owner, identity)
-        return job_from_values(encode_id(identity), owner, reply[3])
+        return job_from_values(encode_id(identity), owner, reply[3][2:])
 
     def delete_job(self, job_id: str, workspace_id: str) -> bool:
         """Remove both copies and the index entry in one step; whether the stage in force knew the job."""

@@ -2,7 +2,7 @@
 -- KEYS: call outcome, queue, claims, claimants
 -- ARGV: worker, token, lease in milliseconds, time (ISO 8601), flag stage, '1' if the process reads legacy,
 --       milliseconds the call's outcome is kept, entries to look at
--- Returns: {'ok', stage, workspace, job id, values, lease end in ms} | {'empty'} | {'again'} | {'type', key, found} |
+-- Returns: {'ok', stage, workspace, job, lease end in ms} | {'empty'} | {'again'} | {'type', key, found} |
 --          {'flags', stage}
 local worker, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local found = other_type(KEYS[2], 'list')
@@ -11,9 +11,8 @@ local now = now_ms()
 
 local function answer(workspace, id)
   local stage = stage_of(workspace, ARGV[5])
-  local _, values = read_job(stage, workspace, id)
-  if not values then return nil end
-  return {'ok', stage, workspace, id, values, integer(now + lease)}
+  local job = read_job(stage, workspace, id)
+  return job and {'ok', stage, workspace, job, integer(now + lease)}
 end
 
 local function take(workspace, id, stage, side, status, enqueued_at)
@@ -63,7 +62,7 @@ for _ = 1, budget do
     if state == 'invalid' then call('RPUSH', K.set_aside, entry) end
     if state == 'valid' then workspace = owner end
   end
-  if workspace then
+  if workspace and is_id(id) then
     local stage = stage_of(workspace, ARGV[5])
     if not reading_stage(stage, ARGV[6], workspace) then return {'flags', stage} end
     local side, status, enqueued_at = locate(stage, workspace, id)

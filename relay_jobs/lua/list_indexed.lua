@@ -2,7 +2,7 @@
 -- KEYS: index
 -- ARGV: workspace, flag stage, '1' if the process reads legacy, status or '', jobs wanted, entries to look at,
 --       score and member to go on after ('' to begin), walk number or '' (a new walk)
--- Returns: {'ok', 'indexed' | 'mixed', walk number, score, member, '1' at the end, {id, values, ...}} |
+-- Returns: {'ok', 'indexed' | 'mixed', walk number, score, member, '1' at the end, {job, ...}} |
 --          {'flags', stage} | {'expired'} | {'type', key, found}
 local workspace, status, wanted, budget = ARGV[1], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local recorded = stage_of(workspace, ARGV[2])
@@ -62,14 +62,12 @@ local entries = call('ZREVRANGE', KEYS[1], rank, rank + budget - 1, 'WITHSCORES'
 local items, dead, score, member = {}, {}, ARGV[7], ARGV[8]
 local last = #entries < budget * 2
 for i = 1, #entries, 2 do
-  if #items >= wanted * 2 then last = false break end
+  if #items >= wanted then last = false break end
   member, score = entries[i], entries[i + 1]
   if walk == '0' or not is_late(workspace, member, tonumber(walk)) then
-    local side, values = read_job(stage, workspace, member)
-    if side then
-      if status == '' or status_of(values[1] or '') == status then
-        items[#items + 1], items[#items + 2] = member, values
-      end
+    local job = is_id(member) and read_job(stage, workspace, member)
+    if job then
+      if status == '' or status_of(job[3] or '') == status then items[#items + 1] = job end
     elseif call('EXISTS', legacy_key(member), scoped_key(workspace, member)) == 0 then
       dead[#dead + 1] = member
     end

@@ -2,7 +2,7 @@
 -- KEYS: index
 -- ARGV: workspace, flag stage, '1' if the process reads legacy, status or '', walk number, SCAN cursor, jobs wanted,
 --       entries to look at, then ids to look at instead of a SCAN step
--- Returns: {'ok', next cursor, {id, values, ...}} | {'flags', stage} | {'expired'}
+-- Returns: {'ok', next cursor, {job, ...}} | {'flags', stage} | {'expired'}
 local workspace, status, walk, wanted = ARGV[1], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[7])
 local recorded = stage_of(workspace, ARGV[2])
 local stage = reading_stage(recorded, ARGV[3], workspace)
@@ -31,9 +31,9 @@ local function met_in_index(id) return call('ZSCORE', KEYS[1], id) and not is_la
 
 local items = {}
 local function show(id)
-  local side, values = read_job(stage, workspace, id)
-  if side and not met_in_index(id) and (status == '' or status_of(values[1] or '') == status) then
-    items[#items + 1], items[#items + 2] = id, values
+  local job = is_id(id) and read_job(stage, workspace, id)
+  if job and not met_in_index(id) and (status == '' or status_of(job[3] or '') == status) then
+    items[#items + 1] = job
   end
 end
 
@@ -43,12 +43,12 @@ if #ARGV > 8 then return {'ok', ARGV[6], items} end
 -- In small steps: what is found beyond the page has to travel in the cursor.
 local cursor, budget = ARGV[6], tonumber(ARGV[8])
 repeat
-  local count = math.max(wanted - #items / 2, 4)
+  local count = math.max(wanted - #items, 4)
   local step = call('SCAN', cursor, 'MATCH', string.sub(K.scoped, 1, -2) .. '*', 'COUNT', integer(count))
   cursor, budget = step[1], budget - count
   for _, key in ipairs(step[2]) do
     local id = id_at(key)
     if id then show(id) end
   end
-until cursor == '0' or budget <= 0 or #items >= wanted * 2
+until cursor == '0' or budget <= 0 or #items >= wanted
 return {'ok', cursor, items}

@@ -294,22 +294,17 @@ local function end_claim(workspace, id)
   end
 end
 
--- What a hash says of its job, as the values of SHOWN, and of itself: its workspace and id, which a reader knows.
-local function shown(key)
-  local values = typed('HMGET', key, unpack(SHOWN))
-  if not values then return nil end
-  local workspace, id = values[#SHOWN - 1], values[#SHOWN]
-  values[#SHOWN], values[#SHOWN - 1] = nil, nil
-  return values, workspace, id
-end
-
--- A job as a stage reads it: side and values as shown, or nil. A copy that is foreign or no copy is none.
+-- A job as a stage reads it: side, id, and the values of SHOWN; nil if it is unknown there. A copy that is foreign or
+-- no copy is none. It names its keys itself: each rule that a script needs is made anew whenever it runs.
 local function read_job(stage, workspace, id)
-  if not is_id(id) then return nil end
   local side, other = read_order(stage)
   while side do
-    local values, owner, job_id = shown(side == 'legacy' and legacy_key(id) or scoped_key(workspace, id))
-    if owner == workspace and (not job_id or job_id == id) then return side, values end
+    local key = side == 'legacy' and K.legacy .. id or K.scoped .. workspace .. ':' .. id
+    local found = typed('HMGET', key, 'workspace_id', 'job_id', unpack(SHOWN))
+    if found and found[1] == workspace and (not found[2] or found[2] == id) then
+      found[1], found[2] = side, id
+      return found
+    end
     side, other = other, nil
   end
   return nil

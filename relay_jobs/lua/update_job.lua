@@ -2,7 +2,7 @@
 -- KEYS: call outcome, legacy copy, and if the workspace is known: workspace copy, index
 -- ARGV: job id, workspace or '', status, result, error, time (ISO 8601), flag stage, '1' if the process reads legacy,
 --       claim token or '', milliseconds the call's outcome is kept
--- Returns: {'ok', stage, workspace, values} | {'unknown' | 'foreign' | 'claim_lost' | 'sealed'} |
+-- Returns: {'ok', stage, workspace, job} | {'unknown' | 'foreign' | 'claim_lost' | 'sealed'} |
 --          {'illegal', present status} | {'flags', stage}
 local id, workspace, status = ARGV[1], ARGV[2], ARGV[3]
 local owner_state, owner = legacy_state(id)
@@ -22,7 +22,7 @@ if not side then
   return {'unknown'}
 end
 local key = side == 'legacy' and legacy_key(id) or scoped_key(workspace, id)
-if call('EXISTS', KEYS[1]) == 1 then return {'ok', recorded, workspace, (shown(key))} end
+if call('EXISTS', KEYS[1]) == 1 then return {'ok', recorded, workspace, read_job(recorded, workspace, id)} end
 
 present = status_of(present)
 local held = call('HGET', K.claimants, claim_member(workspace, id))
@@ -34,7 +34,7 @@ if present == status then
   if TERMINAL[status] and ((outcome[1] or '') ~= ARGV[4] or (outcome[2] or '') ~= ARGV[5]) then
     return {'illegal', present}
   end
-  return {'ok', recorded, workspace, (shown(key))}
+  return {'ok', recorded, workspace, read_job(recorded, workspace, id)}
 end
 if not EDGES[present .. '>' .. status] then return {'illegal', present} end
 
@@ -50,4 +50,4 @@ for _, copy in ipairs(written_copies(recorded, workspace, id, side, enqueued_at)
 end
 if TERMINAL[status] then end_claim(workspace, id) end
 call('SET', KEYS[1], '1', 'PX', ARGV[10])
-return {'ok', recorded, workspace, (shown(key))}
+return {'ok', recorded, workspace, read_job(recorded, workspace, id)}

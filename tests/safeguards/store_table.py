@@ -96,8 +96,8 @@ RULES = (
         "a foreign workspace can read a job by its legacy copy",
         lua(
             "rules",
-            "if owner == workspace and (not job_id or job_id == id) then return side",
-            "if owner and (not job_id or job_id == id) then return side",
+            "if found and found[1] == workspace and",
+            "if found and found[1] and",
         ),
     ),
     guard(
@@ -106,15 +106,27 @@ RULES = (
         "a job is served under another job's id",
         lua(
             "rules",
-            "if owner == workspace and (not job_id or job_id == id) then return side",
-            "if owner == workspace then return side",
+            "found[1] == workspace and (not found[2] or found[2] == id) then",
+            "found[1] == workspace then",
         ),
     ),
     guard(
-        "a job of an id with control characters is not read",
+        "a job of an id with control characters is not listed by its index entry",
         "quarantine",
-        "a record that no engine may copy is served, and lost to its reader when reads move to the new schema",
-        lua("rules", "  if not is_id(id) then return nil end\n  local side", "  local side"),
+        "a record that no engine may copy is shown, and lost to its reader when reads move to the new schema",
+        lua("list_indexed", "is_id(member) and read_job", "read_job"),
+    ),
+    guard(
+        "a job of an id with control characters is not listed by its key",
+        "quarantine",
+        "a record that no engine may copy is shown, and lost to its reader when reads move to the new schema",
+        lua("list_scanned", "is_id(id) and read_job", "read_job"),
+    ),
+    guard(
+        "a job of an id with control characters is not handed out",
+        "quarantine",
+        "a worker gets a job on which it cannot report",
+        lua("claim_job", "if workspace and is_id(id) then", "if workspace then"),
     ),
     guard(
         "a copy carries the absolute expiry",
@@ -233,7 +245,7 @@ CALLS = (
         "a worker remembers its claim token",
         "claims",
         "a late worker's update cannot be told from a bystander's",
-        Edit("claims.py", "        self._tokens[workspace, decode_id(reply[3])] = token\n", ""),
+        Edit("claims.py", "        self._tokens[workspace, decode_id(raw)] = token\n", ""),
     ),
     guard(
         "a heartbeat is checked against the claim token",
@@ -435,7 +447,7 @@ CALLS = (
         "a listing's keyspace walk leaves out what the index has shown",
         "listing",
         "a job is listed twice",
-        lua("list_scanned", "if side and not met_in_index(id) and", "if side and"),
+        lua("list_scanned", "if job and not met_in_index(id) and", "if side and"),
     ),
     guard(
         "a job with two copies is listed once",

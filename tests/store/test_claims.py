@@ -93,6 +93,16 @@ def test_entries_without_a_job_to_do_are_skipped(staged: JobStore, client: redis
     assert client.llen(QUEUE) == 0
 
 
+def test_an_entry_whose_id_cannot_be_asked_for_is_skipped(staged: JobStore, client: redis.Redis) -> None:
+    """No worker could report on it: the next job is handed out, and the record stays as it was."""
+    put_both(client, "j\x01")
+    put_both(client, "k")
+    before = copy_at(client, legacy("j\x01")), copy_at(client, scoped("j\x01"))
+    client.rpush(QUEUE, "\x1facme\x1fj\x01", "\x1facme\x1fk")
+    assert claimed(staged) == "k"
+    assert (copy_at(client, legacy("j\x01")), copy_at(client, scoped("j\x01"))) == before
+
+
 def test_many_dead_entries_are_skipped_within_one_claim(staged: JobStore, client: redis.Redis) -> None:
     """A long run of dead entries is gone through, not answered with none."""
     client.rpush(QUEUE, *(f"ghost{number}" for number in range(350)))
