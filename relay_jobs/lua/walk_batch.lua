@@ -21,7 +21,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local chosen = parse_scope(ARGV[8])
 local server = server_process()
 
-local cursor, budget, queue, rate, waiting = ARGV[21], tonumber(ARGV[22] or ''), {}, nil, 0
+local cursor, budget, queue, rate, waiting, told = ARGV[21], tonumber(ARGV[22] or ''), {}, nil, 0, ''
 if copying then
   local at = call('HMGET', KEYS[1], 'generation', 'server', 'epoch', 'token:' .. partition, 'cursor:' .. partition,
     'pending:' .. partition)
@@ -36,7 +36,8 @@ if copying then
   if waiting ~= tonumber(at[6] or '0') then return {'void', PENDING_LOST} end
   cursor = at[5] or partition
   budget = tonumber(call('HGET', KEYS[5], 'budget') or '')
-  rate = tonumber(call('HGET', KEYS[4], 'rps') or '')
+  local record = call('HMGET', KEYS[4], 'rps', 'held_by')
+  rate, told = tonumber(record[1] or ''), record[2] or ''
 elseif ARGV[7] ~= server then
   return {'void', 'the server process is another one, on which its cursor means nothing'}
 end
@@ -254,7 +255,7 @@ if spacing then
   next_turn, next_in = integer(turn), integer(turn - now)
   call('HSET', K.bucket, 'row', integer(state == 'more' and turn + spacing or turn),
     'step', integer(now + spacing * 0.8), 'walked', integer(taken))
-  call('HSET', KEYS[4], 'held_by', ARGV[18])
+  if ARGV[18] ~= told then call('HSET', KEYS[4], 'held_by', ARGV[18]) end
 end
 renew_leases()
 if state ~= 'more' then

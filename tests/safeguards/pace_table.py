@@ -281,6 +281,18 @@ POLITENESS = (
         Edit("pace.py", "min(KEYS_MOST, self._size * growth)", "self._size * growth"),
     ),
     guard(
+        "a step has so many keys at least",
+        "pace",
+        "on a slow machine steps examine two keys each, and a walk cannot keep the rate it was asked for",
+        Edit("pace.py", "max(KEYS_LEAST, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
+    ),
+    guard(
+        "a cut leaves so many keys at least",
+        "pace",
+        "after two large jobs a walk begins again at a part of a key",
+        Edit("pace.py", "max(KEYS_LEAST, self._size / _CUT)", "self._size / _CUT"),
+    ),
+    guard(
         "the way to the server is no delay",
         "pace",
         "over a network every walk crawls",

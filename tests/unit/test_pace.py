@@ -10,6 +10,7 @@ from relay_jobs.pace import (
     GROWTH,
     KEYS_FIRST,
     KEYS_FULL_SPEED,
+    KEYS_LEAST,
     KEYS_MOST,
     OVERRUN,
     REST_MOST,
@@ -30,6 +31,11 @@ def steps(pace: Pace, number: int, *, used: float = STEP, waited: float = 0.0) -
     for _ in range(number):
         pace.stepped(used, waited)
     return pace
+
+
+def of_the_most() -> Pace:
+    """A pace whose steps have grown as far as they may."""
+    return steps(Pace(BUDGET), 100 * WINDOW, used=1e-9)
 
 
 def looked(load: Load, pace: Pace | None = None) -> Pace:
@@ -58,14 +64,14 @@ def test_a_size_that_fits_its_time_is_kept() -> None:
 
 
 def test_a_step_that_is_too_long_shrinks() -> None:
-    """Twice the time: at once by a third, the most that ten steps take away."""
+    """Twice the time: at once by a third, the most that ten steps take away; and down to where it gains no more."""
     assert steps(Pace(BUDGET), WINDOW, used=2 * STEP).keys == round(KEYS_FIRST / GROWTH)
-    assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == 1
+    assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == KEYS_LEAST
 
 
 def test_a_step_never_outgrows_the_most() -> None:
     """An idle server with small jobs."""
-    assert steps(Pace(BUDGET), 100 * WINDOW, used=1e-9).keys == KEYS_MOST
+    assert of_the_most().keys == KEYS_MOST
 
 
 def test_the_ninth_of_ten_steps_counts() -> None:
@@ -81,17 +87,18 @@ def test_the_size_goes_half_of_the_way_at_a_time() -> None:
     assert steps(Pace(BUDGET), WINDOW, used=STEP * 1.44).keys == round(KEYS_FIRST / 1.2)
 
 
-def test_a_size_of_one_grows_as_any_other() -> None:
-    """In parts of a key: rounded at each decision, it would stay one for good."""
+def test_the_least_size_grows_as_any_other() -> None:
+    """In parts of a key: rounded at each decision, it would stay what it is for good."""
     pace = steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP)
-    assert steps(pace, 10 * WINDOW, used=STEP / 1.5).keys > 2
+    assert steps(pace, 10 * WINDOW, used=STEP / 1.1).keys > KEYS_LEAST + 2
 
 
 def test_a_fivefold_overrun_cuts_to_a_tenth_at_once() -> None:
     """Not after ten steps: large jobs come in a row."""
-    pace = steps(Pace(BUDGET), 100 * WINDOW, used=1e-9)
+    pace = of_the_most()
     assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 10
     assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 100
+    assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_LEAST
 
 
 def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
@@ -102,39 +109,39 @@ def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
 def test_after_a_cut_the_size_grows_again() -> None:
     """Once the large jobs are behind it."""
     pace = steps(Pace(BUDGET), 2, used=1.0)
-    assert pace.keys == 1
+    assert pace.keys == KEYS_LEAST
     assert steps(pace, 100 * WINDOW, used=STEP / 2).keys > KEYS_FIRST
 
 
 def test_a_cut_is_taken_back_when_the_next_step_fits() -> None:
     """A machine's own hiccup is no large job; two in a row are taken for what they look like."""
-    pace = steps(Pace(BUDGET), 1, used=1.0)
-    assert steps(pace, 1, used=1.1 * STEP).keys == round(KEYS_FIRST / 10)
-    assert steps(pace, 1).keys == KEYS_FIRST
-    pace = steps(Pace(BUDGET), 2, used=1.0)
-    assert steps(pace, 3).keys == round(KEYS_FIRST / 10)
+    pace = steps(of_the_most(), 1, used=1.0)
+    assert steps(pace, 1, used=1.1 * STEP).keys == KEYS_MOST // 10
+    assert steps(pace, 1).keys == KEYS_MOST
+    pace = steps(of_the_most(), 2, used=1.0)
+    assert steps(pace, 3).keys == KEYS_MOST // 10
 
 
 def test_a_cut_that_was_long_ago_is_not_taken_back() -> None:
     """The size has found its own way since; it would grow by more than half."""
-    pace = steps(Pace(BUDGET), 1, used=1.0)
+    pace = steps(of_the_most(), 1, used=1.0)
     steps(pace, WINDOW, used=1.1 * STEP)
-    assert steps(pace, 1).keys == round(KEYS_FIRST / 10)
+    assert steps(pace, 1).keys < KEYS_MOST // 10
 
 
 @pytest.mark.parametrize("before", range(WINDOW))
 def test_a_cut_is_taken_back_whichever_of_ten_steps_it_was(before: int) -> None:
     """Ten steps are looked at together; their end is nothing special."""
-    pace = steps(steps(Pace(BUDGET), before), 1, used=1.0)
-    assert pace.keys == round(KEYS_FIRST / 10)
-    assert steps(pace, 1).keys == KEYS_FIRST
+    pace = steps(steps(of_the_most(), before), 1, used=1.0)
+    assert pace.keys == KEYS_MOST // 10
+    assert steps(pace, 1).keys == KEYS_MOST
 
 
 def test_a_cut_is_taken_back_once_in_ten_steps() -> None:
     """Jobs that fit one by one and not ten at a time are no hiccup."""
-    pace = Pace(BUDGET)
-    sizes = [steps(pace, 1, used=1.0 if pace.keys > 5 else STEP / 2).keys for _ in range(WINDOW - 1)]
-    assert sizes.count(KEYS_FIRST) == 1, sizes
+    pace = of_the_most()
+    sizes = [steps(pace, 1, used=1.0 if pace.keys == KEYS_MOST else STEP).keys for _ in range(WINDOW - 1)]
+    assert sizes.count(KEYS_MOST) == 1, sizes
 
 
 def test_a_felt_delay_halves_the_share() -> None:
