@@ -128,15 +128,17 @@ class Page:
 
 def parse_workspace(value: object) -> WorkspaceId:
     """The workspace id, or :exc:`InvalidWorkspace`."""
-    if not isinstance(value, str) or not _is_workspace(value):
+    if not isinstance(value, str):
+        raise InvalidWorkspace(value)
+    return _workspace(value)
+
+
+# A process meets the same ones over and over; what is none is raised, and not kept.
+@lru_cache(maxsize=1024)
+def _workspace(value: str) -> WorkspaceId:
+    if not _WORKSPACE.fullmatch(value):
         raise InvalidWorkspace(value)
     return WorkspaceId(value)
-
-
-# A process meets the same ones over and over.
-@lru_cache(maxsize=1024)
-def _is_workspace(value: str) -> bool:
-    return _WORKSPACE.fullmatch(value) is not None
 
 
 def job_id_bytes(value: object, what: str = "job id") -> bytes:

@@ -15,9 +15,10 @@ WINDOW = 10
 GROWTH = 1.5
 OVERRUN = 5
 _CUT = 10
-# A step of fewer keys than the least is hardly shorter, for half of it is the same whatever it examines: the clock that
-# every step has ends it sooner where keys are large.
-KEYS_LEAST, KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 8, 16, 1_000, 2_000
+KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
+# Keys of a step at least, by the seconds of the budget. With fewer it is hardly shorter: most of it is what every step
+# costs. Where keys are large its clock ends it.
+KEYS_LEAST = 4_000
 # Part of the server's time that walks may take, and what is left to them however much the others need: they still move.
 # The whole server is busy at the first.
 BUSY, FLOOR = 0.9, 0.02
@@ -180,7 +181,7 @@ class Pace:
             self.startled = self.startled or delay > self.budget
             delay = 0.0
         self._waited.append(delay)
-        self._size_by(used, self.budget * STEP_PART)
+        self._size_by(used, self.budget * STEP_PART, min(KEYS_FIRST, max(1, self.budget * KEYS_LEAST)))
         if delay > OVERRUN * self.budget:
             self._slow_down(_CUT, delay)
         if len(self._waited) >= WINDOW:
@@ -211,19 +212,19 @@ class Pace:
                 self._cap, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
         self.share = min(self.share, self._cap)
 
-    def _size_by(self, used: float, allowed: float) -> None:
+    def _size_by(self, used: float, allowed: float, least: float) -> None:
         self._used.append(used)
         if self._cut_from is not None and used <= allowed:
             self._size, self._cut_from, self._taken_back = self._cut_from, None, True
         if len(self._used) >= WINDOW:
             growth = min(GROWTH, max(1 / GROWTH, math.sqrt(allowed / max(_ninth(self._used), 1e-6))))
-            self._size = max(KEYS_LEAST, min(KEYS_MOST, self._size * growth))
+            self._size = max(least, min(KEYS_MOST, self._size * growth))
             self._cut_from, self._taken_back = None, False
             del self._used[:-1]
         if used > OVERRUN * allowed:
             # Once in ten steps it may have been the machine.
             self._cut_from = None if self._taken_back else self._size
-            self._size = max(KEYS_LEAST, self._size / _CUT)
+            self._size = max(least, self._size / _CUT)
 
     def _feel(self, budget: float) -> None:
         delay = _ninth(self._waited)

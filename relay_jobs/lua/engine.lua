@@ -84,8 +84,9 @@ local function seconds_of_server()
 end
 
 -- Whether so many microseconds have gone by since now, by a clock that runs while a script does: Valkey has os.clock.
--- Redis 7.0 has INFO, which costs half as much as a job: asked often, behind each job, it looks at the first one and at
--- every fourth from there on. The time to live of a walk's lease goes on too, in milliseconds.
+-- Redis 7.0 has INFO, which costs half as much as a job, and the time to live of a walk's lease, in milliseconds: asked
+-- often, behind each job, it looks at the lease each time, and at INFO behind the first job and every fourth from there
+-- on. Where no lease is held, as in a dry run, it looks at INFO each time.
 local function stopwatch(microseconds)
   local os = rawget(_G, 'os')
   if os and os.clock then
@@ -96,8 +97,9 @@ local function stopwatch(microseconds)
   local expiring = began - microseconds / 1000 - 1
   return function(often)
     if began > 0 and call('PTTL', K.lease) < expiring then return true end
-    if often then asked = asked + 1 end
-    return (not often or asked % 4 == 1) and seconds_of_server() >= over
+    if not often or began <= 0 then return seconds_of_server() >= over end
+    asked = asked + 1
+    return asked % 4 == 1 and seconds_of_server() >= over
   end
 end
 

@@ -73,8 +73,8 @@ def world(client: redis.Redis, rests: Rests) -> Iterator[World]:
 @pytest.fixture
 def memory(client: redis.Redis) -> Iterator[Callable[[float], object]]:
     """Makes so much of ``maxmemory`` used, by setting it; none is set again after the test."""
-    # So that a few hundredths of it are room for a script and a lease.
-    client.set("ballast", "x" * 20_000_000)
+    # A few hundredths of it are room for a script and a lease, and more than a connection's buffer that shrinks.
+    client.setrange("ballast", 60_000_000, "x")
 
     def fill_up(used: float) -> object:
         # What the test before has left may still be on its way out.

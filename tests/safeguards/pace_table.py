@@ -8,7 +8,18 @@ POLITENESS = (
         "a step knows the time on Redis 7.0 too",
         "pace",
         "a batch of large jobs blocks a server whose scripts have no clock",
-        lua("engine", "return (not often or asked % 4 == 1) and seconds_of_server() >= over", "return false"),
+        lua(
+            "engine",
+            "    if not often or began <= 0 then return seconds_of_server() >= over end\n    asked = asked + 1\n"
+            "    return asked % 4 == 1 and seconds_of_server() >= over\n",
+            "    return false\n",
+        ),
+    ),
+    guard(
+        "a step without a lease on Redis 7.0 looks at the time behind each job",
+        "pace",
+        "four large jobs are one step of a dry run",
+        lua("engine", "if not often or began <= 0 then return", "if not often then return"),
     ),
     guard(
         "a walk's step on Redis 7.0 knows the time behind each job",
@@ -283,14 +294,14 @@ POLITENESS = (
     guard(
         "a step has so many keys at least",
         "pace",
-        "on a slow machine steps examine two keys each, and a walk cannot keep the rate it was asked for",
-        Edit("pace.py", "max(KEYS_LEAST, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
+        "on a slow machine steps examine two keys each, and a walk misses the rate it was asked for",
+        Edit("pace.py", "max(least, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
     ),
     guard(
         "a cut leaves so many keys at least",
         "pace",
         "after two large jobs a walk begins again at a part of a key",
-        Edit("pace.py", "max(KEYS_LEAST, self._size / _CUT)", "self._size / _CUT"),
+        Edit("pace.py", "max(least, self._size / _CUT)", "self._size / _CUT"),
     ),
     guard(
         "the way to the server is no delay",

@@ -129,6 +129,12 @@ RULES = (
         lua("claim_job", "if workspace and is_id(id) then", "if workspace then"),
     ),
     guard(
+        "an expired claim of an id with control characters ends",
+        "quarantine",
+        "a worker gets a job on which it cannot report, over and over",
+        lua("claim_job", "if side and is_id(id) and not", "if side and not"),
+    ),
+    guard(
         "a copy carries the absolute expiry",
         "3",
         "a job that should expire lives on in the copy",
@@ -287,8 +293,8 @@ CALLS = (
         "a job that a process without the library finished runs again",
         lua(
             "claim_job",
-            "if side and not TERMINAL[status_of(status)] then return take(",
-            "if side then return take(",
+            "if side and is_id(id) and not TERMINAL[status_of(status)] then",
+            "if side and is_id(id) then",
         ),
     ),
     guard(
@@ -447,7 +453,7 @@ CALLS = (
         "a listing's keyspace walk leaves out what the index has shown",
         "listing",
         "a job is listed twice",
-        lua("list_scanned", "if job and not met_in_index(id) and", "if side and"),
+        lua("list_scanned", "if job and not met_in_index(id) and", "if job and"),
     ),
     guard(
         "a job with two copies is listed once",

@@ -103,6 +103,15 @@ def test_an_entry_whose_id_cannot_be_asked_for_is_skipped(staged: JobStore, clie
     assert (copy_at(client, legacy("j\x01")), copy_at(client, scoped("j\x01"))) == before
 
 
+def test_an_expired_claim_whose_id_cannot_be_asked_for_ends(staged: JobStore, client: redis.Redis) -> None:
+    """It would be offered again for good."""
+    put_both(client, "j\x01", status="running")
+    client.zadd("ai:migration:claims", {"\x1facme\x1fj\x01": 1})
+    client.hset("ai:migration:claimants", mapping={"\x1facme\x1fj\x01": "t\x1fw", "w\x1fj\x01": "acme"})
+    assert claimed(staged) is None
+    assert client.exists("ai:migration:claims", "ai:migration:claimants") == 0
+
+
 def test_many_dead_entries_are_skipped_within_one_claim(staged: JobStore, client: redis.Redis) -> None:
     """A long run of dead entries is gone through, not answered with none."""
     client.rpush(QUEUE, *(f"ghost{number}" for number in range(350)))

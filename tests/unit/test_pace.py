@@ -21,8 +21,9 @@ from relay_jobs.pace import (
 )
 
 BUDGET = 0.001
-# What a step may take of it.
+# What a step may take of it, and the keys that it has at least.
 STEP = BUDGET * STEP_PART
+LEAST = round(BUDGET * KEYS_LEAST)
 CALM = Load(busy=0.0, memory=0.5, replica_seconds=0.0)
 
 
@@ -66,7 +67,14 @@ def test_a_size_that_fits_its_time_is_kept() -> None:
 def test_a_step_that_is_too_long_shrinks() -> None:
     """Twice the time: at once by a third, the most that ten steps take away; and down to where it gains no more."""
     assert steps(Pace(BUDGET), WINDOW, used=2 * STEP).keys == round(KEYS_FIRST / GROWTH)
-    assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == KEYS_LEAST
+    assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == LEAST
+
+
+@pytest.mark.parametrize(("budget", "least"), [(0.0001, 1), (0.0005, 2), (0.002, 8), (1.0, KEYS_FIRST)])
+def test_the_least_step_is_by_the_budget(budget: float, least: int) -> None:
+    """Who wants tenants to wait for less gets smaller steps; of one key at least, and of the first size at most."""
+    assert steps(Pace(budget), 100 * WINDOW, used=budget).keys == least
+    assert steps(Pace(budget), 100, used=1.0).keys == least
 
 
 def test_a_step_never_outgrows_the_most() -> None:
@@ -90,7 +98,7 @@ def test_the_size_goes_half_of_the_way_at_a_time() -> None:
 def test_the_least_size_grows_as_any_other() -> None:
     """In parts of a key: rounded at each decision, it would stay what it is for good."""
     pace = steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP)
-    assert steps(pace, 10 * WINDOW, used=STEP / 1.1).keys > KEYS_LEAST + 2
+    assert steps(pace, 10 * WINDOW, used=STEP / 1.1).keys > LEAST + 2
 
 
 def test_a_fivefold_overrun_cuts_to_a_tenth_at_once() -> None:
@@ -98,7 +106,7 @@ def test_a_fivefold_overrun_cuts_to_a_tenth_at_once() -> None:
     pace = of_the_most()
     assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 10
     assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_MOST // 100
-    assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == KEYS_LEAST
+    assert steps(pace, 1, used=OVERRUN * STEP * 1.01).keys == LEAST
 
 
 def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
@@ -109,7 +117,7 @@ def test_an_overrun_that_is_less_waits_for_the_other_steps() -> None:
 def test_after_a_cut_the_size_grows_again() -> None:
     """Once the large jobs are behind it."""
     pace = steps(Pace(BUDGET), 2, used=1.0)
-    assert pace.keys == KEYS_LEAST
+    assert pace.keys == LEAST
     assert steps(pace, 100 * WINDOW, used=STEP / 2).keys > KEYS_FIRST
 
 
@@ -394,7 +402,7 @@ def test_whatever_happens_a_walk_moves_and_stays_within_its_bounds(
 ) -> None:
     """Size, share and spacing, for any steps and any looks."""
     pace = after(Pace(budget), happened)
-    assert 1 <= pace.keys <= KEYS_MOST
+    assert min(KEYS_FIRST, max(1, round(budget * KEYS_LEAST))) <= pace.keys <= KEYS_MOST
     assert FLOOR <= pace.share <= BUSY
     assert 0 <= pace.spacing <= REST_MOST
     assert pace.held_by or not pace.hibernating
