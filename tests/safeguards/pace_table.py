@@ -298,6 +298,12 @@ POLITENESS = (
         Edit("pace.py", "max(least, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
     ),
     guard(
+        "steps of several walks have more keys at least",
+        "pace",
+        "several walks cannot keep the rate they were asked for where one alone can",
+        Edit("pace.py", "self.budget * KEYS_LEAST * (1 if self._alone else 2)", "self.budget * KEYS_LEAST"),
+    ),
+    guard(
         "a cut leaves so many keys at least",
         "pace",
         "after two large jobs a walk begins again at a part of a key",

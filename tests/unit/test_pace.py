@@ -77,6 +77,14 @@ def test_the_least_step_is_by_the_budget(budget: float, least: int) -> None:
     assert steps(Pace(budget), 100, used=1.0).keys == least
 
 
+def test_of_several_walks_the_least_step_is_twice_as_large() -> None:
+    """There are gaps between their steps, and none of them has a client to itself."""
+    pace = Pace(BUDGET)
+    for number in range(100 * WINDOW):
+        pace.stepped(2 * STEP, 0.0, walked=number * 4 * STEP)
+    assert pace.keys == 2 * LEAST
+
+
 def test_a_step_never_outgrows_the_most() -> None:
     """An idle server with small jobs."""
     assert of_the_most().keys == KEYS_MOST
