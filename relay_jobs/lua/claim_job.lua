@@ -47,9 +47,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', integer(now), 'LI
   local stage = stage_of(workspace, ARGV[5])
   if not reading_stage(stage, ARGV[6], workspace) then return {'flags', stage} end
   local side, status, enqueued_at = locate(stage, workspace, id)
-  if side and is_id(id) and not TERMINAL[status_of(status)] then
-    return take(workspace, id, stage, side, status, enqueued_at)
-  end
+  if side and not TERMINAL[status_of(status)] then return take(workspace, id, stage, side, status, enqueued_at) end
   end_claim(workspace, id)
 end
 
@@ -64,7 +62,7 @@ for _ = 1, budget do
     if state == 'invalid' then call('RPUSH', K.set_aside, entry) end
     if state == 'valid' then workspace = owner end
   end
-  if workspace and is_id(id) then
+  if workspace then
     local stage = stage_of(workspace, ARGV[5])
     if not reading_stage(stage, ARGV[6], workspace) then return {'flags', stage} end
     local side, status, enqueued_at = locate(stage, workspace, id)

@@ -92,8 +92,10 @@ local function scoped_state(workspace, id)
   return 'partial'
 end
 
--- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there.
+-- Where a job is by the order in which a stage reads: side, status, enqueued_at; nil if it is unknown there, as is one
+-- whose id nobody can ask for.
 local function locate(stage, workspace, id)
+  if not is_id(id) then return nil end
   for _, side in ipairs({read_order(stage)}) do
     if side == 'legacy' then
       local state, owner, _, enqueued_at, status = legacy_state(id)

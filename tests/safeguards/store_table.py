@@ -125,14 +125,8 @@ RULES = (
     guard(
         "a job of an id with control characters is not handed out",
         "quarantine",
-        "a worker gets a job on which it cannot report",
-        lua("claim_job", "if workspace and is_id(id) then", "if workspace then"),
-    ),
-    guard(
-        "an expired claim of an id with control characters ends",
-        "quarantine",
-        "a worker gets a job on which it cannot report, over and over",
-        lua("claim_job", "if side and is_id(id) and not", "if side and not"),
+        "a worker gets a job on which it cannot report, and again when its claim expires",
+        lua("rules", "  if not is_id(id) then return nil end\n  for", "  for"),
     ),
     guard(
         "a copy carries the absolute expiry",
@@ -293,8 +287,8 @@ CALLS = (
         "a job that a process without the library finished runs again",
         lua(
             "claim_job",
-            "if side and is_id(id) and not TERMINAL[status_of(status)] then",
-            "if side and is_id(id) then",
+            "if side and not TERMINAL[status_of(status)] then return take(",
+            "if side then return take(",
         ),
     ),
     guard(
