@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.foreground [options] [-- words]`` prints one JSON object; what stands behind ``--`` goes to
 ``relay-jobs backfill --execute``. ``--sweep`` runs it once for each batch setting, ``--budgets 0.5,1,2`` once for each
-latency budget, ``--spike`` with a foreign load in the middle.
+latency budget, ``--spike`` with a foreign load in the middle; with ``--elsewhere`` the backfill walks another server of
+this machine, so that what is felt is the machine's.
 """
 
 import argparse
@@ -36,6 +37,7 @@ class Options:
         seconds: of the backfill, which is stopped if it is not done by then.
         quiet_seconds: before it, and after it.
         budget_ms: the latency budget; ``None``: the default one.
+        elsewhere: whether another server is walked than the tenants use.
     """
 
     server: str = "valkey"
@@ -45,20 +47,24 @@ class Options:
     seconds: float = 15.0
     quiet_seconds: float = 15.0
     budget_ms: float | None = None
+    elsewhere: bool = False
 
 
 def measure(options: Options) -> dict[str, Any]:
     """Quiet, beside a backfill, and quiet again."""
-    with grounds(options.server) as (ground,):
-        return {**_one(ground, options), "machine": ground.machine()}
+    with grounds(*[options.server] * (2 if options.elsewhere else 1)) as (ground, *others):
+        return {**_one(ground, options, *others), "machine": ground.machine()}
 
 
-def _one(ground: Ground, options: Options) -> dict[str, Any]:
-    ground.prepare(options.content)
+def _one(ground: Ground, options: Options, walked: Ground | None = None) -> dict[str, Any]:
+    """Tenants use ``ground``; the backfill walks it too, or ``walked``."""
+    walked = walked or ground
+    for each in {ground.port: ground, walked.port: walked}.values():
+        each.prepare(options.content)
     tenants = Tenants(ground.port, options.content.jobs, options.rates)
     time.sleep(_SETTLE_SECONDS)
     before, quiet_cpu = _quiet(ground, options.quiet_seconds)
-    start, during, books = _beside(ground, options)
+    start, during, books = _beside(walked, options)
     time.sleep(_SETTLE_SECONDS)
     after, _ = _quiet(ground, options.quiet_seconds)
     requests = tenants.finish()
@@ -179,7 +185,7 @@ def main() -> None:
     jobs = said.jobs or (SPIKE_JOBS if said.spike else JOBS)
     content = Content(jobs, said.invalid_every, said.large, said.foreign, said.more_params)
     words = tuple(said.words)
-    options = Options(said.server, content, rates, words, said.seconds, said.quiet, said.budget)
+    options = Options(said.server, content, rates, words, said.seconds, said.quiet, said.budget, said.elsewhere)
     if said.sweep:
         counts = [int(each) for each in said.counts.split(",")]
         found = sweep(options, counts, tuple(shlex.split(said.by_hand)))
@@ -207,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", type=float, default=15.0, help="seconds without it, before and after")
     parser.add_argument("--budget", type=float, help="latency budget in ms; default: the setting's own")
     parser.add_argument("--budgets", help="rate against p99 for each of these")
+    parser.add_argument("--elsewhere", action="store_true", help="the backfill walks another server of this machine")
     parser.add_argument("--sweep", action="store_true", help="rate against p99 for each COUNT, and for auto")
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="of the sweep")
     parser.add_argument("--by-hand", default="--full-speed", help="words of the sweep's hand-set runs")

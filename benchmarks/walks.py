@@ -52,7 +52,7 @@ def beside_tenants(*, quick: bool = False) -> Section:
     """Rate of a polite backfill against the p99 of those who use the store meanwhile."""
     options = foreground.Options(content=Content(200_000), seconds=4 if quick else 8, quiet_seconds=2 if quick else 5)
     rounds = range(1 if quick else 3)
-    by_server = {name: [foreground.measure(replace(options, server=name)) for _ in rounds] for name in SERVERS}
+    by_server = {name: [_here_and_elsewhere(replace(options, server=name)) for _ in rounds] for name in SERVERS}
     spikes = [_spike(options) for _ in rounds]
     at_once = foreground.partitions(options, _PARTITIONS)["rows"]
     by_budget = foreground.budgets(options, _BUDGETS)["rows"]
@@ -72,6 +72,13 @@ def beside_tenants(*, quick: bool = False) -> Section:
     )
 
 
+def _here_and_elsewhere(options: foreground.Options) -> dict[str, Any]:
+    """In turn, so that both share the hour."""
+    here = foreground.measure(options)
+    elsewhere = foreground.measure(replace(options, elsewhere=True))
+    return here | {"elsewhere": {kind: elsewhere["during"][kind]["p99"] for kind in ("reader", "writer")}}
+
+
 def _spike(options: foreground.Options) -> dict[str, Any]:
     """What a backfill does about a foreign load that takes all of the server."""
     with grounds(options.server) as (ground,):
@@ -86,9 +93,11 @@ def _by_default(by_server: Mapping[str, list[dict[str, Any]]]) -> Iterator[Row]:
         for who in ("reader", "writer"):
             felt = [each["during"][who]["p99"] for each in found]
             quiet = [each["during"][who]["p99"] - each["p99"][who]["rise_ms"] for each in found]
+            elsewhere = [each["elsewhere"][who] for each in found]
             of_allowed = [each["during"][who]["p99"] / each["p99"][who]["allowed_p99"] for each in found]
             yield figure(f"{name}: p99 of a {who} meanwhile", felt, "ms")
             yield figure(f"{name}: the same before and after", quiet, "ms")
+            yield figure(f"{name}: the same beside a walk of another server", elsewhere, "ms")
             yield figure(f"{name}: part of the p99 that is allowed", of_allowed, "", "≤ 1")
 
 
@@ -134,4 +143,5 @@ beside `relay-jobs backfill --execute` as an operator calls it; times are from w
 of a millisecond more, or twice as much if that is more. The load is two clients that send a hundred `HGETALL` at a
 time, one after the other. Several partitions walk in threads of one process. A COUNT by hand is `--full-speed --batch
 N`, which rests for nobody; all of them and `auto` take turns. Server, backfill and tenants share two cores, so that
-part of what is felt is the processor's, not the server's."""
+part of what is felt is the processor's, not the server's: *another server* is a second one on the same machine, whose
+backfill takes as much of the processor and nothing of the tenants' server."""

@@ -16,9 +16,9 @@ GROWTH = 1.5
 OVERRUN = 5
 _CUT = 10
 KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
-# Keys of a step at least, by the seconds of the budget. With fewer it is hardly shorter: most of it is what every step
-# costs. Of several walks, between whose steps there are gaps, twice as many. Where keys are large its clock ends it.
-KEYS_LEAST = 4_000
+# Keys of a step at least, by the seconds of the budget: with fewer it is hardly shorter, for most of it is what every
+# step costs, and where a machine's hiccups are many it would shrink to that. Where keys are large its clock ends it.
+KEYS_LEAST = 16_000
 # Part of the server's time that walks may take, and what is left to them however much the others need: they still move.
 # The whole server is busy at the first.
 BUSY, FLOOR = 0.9, 0.02
@@ -181,8 +181,7 @@ class Pace:
             self.startled = self.startled or delay > self.budget
             delay = 0.0
         self._waited.append(delay)
-        least = self.budget * KEYS_LEAST * (1 if self._alone else 2)
-        self._size_by(used, self.budget * STEP_PART, min(KEYS_FIRST, max(1, least)))
+        self._size_by(used, self.budget * STEP_PART, min(KEYS_FIRST, max(1, self.budget * KEYS_LEAST)))
         if delay > OVERRUN * self.budget:
             self._slow_down(_CUT, delay)
         if len(self._waited) >= WINDOW:

@@ -243,13 +243,15 @@ POLITENESS = (
         "a step ends when its time is over",
         "pace",
         "a batch of large jobs blocks the server",
-        lua("walk_batch", "  if time_is_over(true) then break end\n", ""),
+        lua("walk_batch", "  if worth_a_step(#queue - examined, examined) and time_is_over(true) then break end\n", ""),
     ),
     guard(
         "a verification's step ends when its time is over",
         "pace",
         "a step of large jobs blocks the server",
-        lua("compare_jobs", "  if time_is_over(true) then break end\n", ""),
+        lua(
+            "compare_jobs", "  if worth_a_step(#keys - compared, compared) and time_is_over(true) then break end\n", ""
+        ),
     ),
     guard(
         "what a verification has no time for comes first in its next step",
@@ -296,12 +298,6 @@ POLITENESS = (
         "pace",
         "on a slow machine steps examine two keys each, and a walk misses the rate it was asked for",
         Edit("pace.py", "max(least, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
-    ),
-    guard(
-        "steps of several walks have more keys at least",
-        "pace",
-        "several walks cannot keep the rate they were asked for where one alone can",
-        Edit("pace.py", "self.budget * KEYS_LEAST * (1 if self._alone else 2)", "self.budget * KEYS_LEAST"),
     ),
     guard(
         "a cut leaves so many keys at least",
