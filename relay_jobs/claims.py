@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from relay_jobs import keys
 from relay_jobs.calls import OUTCOME_TTL_MS, Calls
 from relay_jobs.errors import ClaimLost, UsageError
-from relay_jobs.jobs import Job, decode_id, encode_id, job_from_values, job_id_bytes, parse_job_id
+from relay_jobs.jobs import Job, encode_id, job_from_row, job_id_bytes, parse_job_id
 from relay_jobs.scripting import Arg, Script
 
 _CLAIM = Script("claim_job")
@@ -78,8 +78,8 @@ class Claims:
             if reply[0] == b"ok":
                 break
         workspace = reply[2].decode()
-        _, raw, *values = reply[3]
-        self._tokens[workspace, decode_id(raw)] = token
+        job = job_from_row(workspace, reply[3])
+        self._tokens[workspace, job.job_id] = token
         while len(self._tokens) > _REMEMBERED:
             self._tokens.popitem(last=False)
-        return job_from_values(raw, workspace, values)
+        return job

@@ -201,8 +201,12 @@ def encode_json(value: Any, what: str) -> bytes:
         raise InvalidPayload(msg) from None
 
 
-def job_from_values(job_id: bytes, workspace_id: str, values: Sequence[bytes | None]) -> Job:
-    """The job of a hash's values of :data:`SHOWN_FIELDS`; what cannot be decoded is kept as text, never refused."""
+def job_from_row(workspace_id: str, row: Sequence[Any]) -> Job:
+    """A job as a script answers with it: side, id, and values of :data:`SHOWN_FIELDS`.
+
+    What cannot be decoded is kept as text, never refused.
+    """
+    _, job_id, *values = row
     status, provider, action, params, actor, result, error, enqueued, started, finished = [
         value.decode("utf-8", "replace") if value else "" for value in values
     ]

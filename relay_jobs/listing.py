@@ -11,7 +11,7 @@ from typing import Any
 from relay_jobs import keys
 from relay_jobs.calls import Calls
 from relay_jobs.errors import InvalidCursor, UsageError
-from relay_jobs.jobs import Job, JobStatus, Page, WorkspaceId, decode_id, encode_id, job_from_values
+from relay_jobs.jobs import Job, JobStatus, Page, WorkspaceId, decode_id, encode_id, job_from_row
 from relay_jobs.scripting import Script
 
 _INDEXED = Script("list_indexed")
@@ -145,7 +145,7 @@ class Listing:
 
 
 def _jobs(found: list[list[Any]], workspace: str) -> list[Job]:
-    return [job_from_values(raw, workspace, values) for _, raw, *values in found]
+    return [job_from_row(workspace, row) for row in found]
 
 
 def _unshown(jobs: list[Job], shown: str) -> tuple[list[Job], str]:

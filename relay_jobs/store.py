@@ -29,7 +29,7 @@ from relay_jobs.jobs import (
     encode_id,
     encode_json,
     encode_text,
-    job_from_values,
+    job_from_row,
     job_id_bytes,
     parse_job_id,
     parse_status,
@@ -133,7 +133,7 @@ class JobStore:
             self._calls.metrics.read(workspace, "miss")
             return None
         self._calls.metrics.read(workspace, "new" if reply[0] == b"workspace" else "old")
-        return job_from_values(raw, workspace, reply[2:])
+        return job_from_row(workspace, reply)
 
     def list_jobs(
         self, workspace_id: str, status: str | None = None, limit: int = 50, cursor: str | None = None
@@ -197,7 +197,7 @@ class JobStore:
         owner = reply[2].decode()
         if wanted in TERMINAL:
             self._claims.forget(owner, identity)
-        return job_from_values(encode_id(identity), owner, reply[3][2:])
+        return job_from_row(owner, reply[3])
 
     def delete_job(self, job_id: str, workspace_id: str) -> bool:
         """Remove both copies and the index entry in one step; whether the stage in force knew the job."""

@@ -7,7 +7,7 @@ import redis
 
 from relay_jobs import Stage
 from relay_jobs.errors import Refused, WrongType
-from relay_jobs.jobs import SHOWN_FIELDS, job_from_values
+from relay_jobs.jobs import SHOWN_FIELDS, job_from_row
 from relay_jobs.progress import Books, Verdict
 from tests.engines.world import Rests, World
 from tests.faults.fault import Plant
@@ -164,7 +164,7 @@ def get_job(site: Site, plant: Plant) -> str:
     whole = [copy for copy in copies if copy.get(b"workspace_id") == b"acme" and copy.get(b"job_id") == b"j"]
     if len(whole) == 2 and whole[0] != whole[1]:
         read = whole[0 if site.stage is Stage.DUAL_WRITE else 1]
-        assert job == job_from_values(b"j", "acme", [read.get(name.encode()) for name in SHOWN_FIELDS])
+        assert job == job_from_row("acme", [b"", b"j", *(read.get(name.encode()) for name in SHOWN_FIELDS)])
         return "the copy that is read"
     site.planted(lambda _: None)
     return "the job" if job == new_store(site.client).get_job("j", "acme") else "what both copies say"

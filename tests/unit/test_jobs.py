@@ -18,7 +18,7 @@ from relay_jobs.jobs import (
     decode_id,
     encode_id,
     encode_json,
-    job_from_values,
+    job_from_row,
     parse_job_id,
     parse_status,
     parse_workspace,
@@ -106,7 +106,7 @@ def test_what_is_no_status(text: object) -> None:
 
 def job_from_hash(job_id: bytes, workspace: str, found: dict[bytes, bytes]) -> Job:
     """The job of a whole hash."""
-    return job_from_values(job_id, workspace, [found.get(name.encode()) for name in SHOWN_FIELDS])
+    return job_from_row(workspace, [b"", job_id, *(found.get(name.encode()) for name in SHOWN_FIELDS)])
 
 
 json_values = st.recursive(
