@@ -28,7 +28,7 @@ IDLE = 0.25
 # what else is there.
 STEP_PART = 0.6
 # A step looks at the time as well, for keys larger than those before: it ends after so many times its part.
-_LONGEST = 1.25
+_LONGEST = 1.5
 # Steps of several walks are so many times their ninth apart: none has a client between that would leave a gap.
 _APART = 1.3
 # What a step of the first size takes at most, until one is known.

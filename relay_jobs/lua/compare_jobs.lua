@@ -63,7 +63,7 @@ for _, key in ipairs(keys) do
     end
   end
   compared = compared + 1
-  if worth_a_step(#keys - compared, compared) and time_is_over(true) then break end
+  if time_is_over(true) then break end
 end
 local left = {}
 for i = compared + 1, #keys do left[#left + 1] = id_of(keys[i]) end

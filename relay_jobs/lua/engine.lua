@@ -105,9 +105,6 @@ end
 
 local function never() return false end
 
--- Whether what a step would leave to the next one is worth a step of its own.
-local function worth_a_step(left, examined) return left > examined / 4 end
-
 local function at_end(cursor) return cursor == '0' end
 
 -- Keys by SCAN, and the cursor behind them: several steps of it, for most keys may be others'.

@@ -199,7 +199,7 @@ while examined < #queue and examined < most and (not budget or budget > 0) do
     for _, part in ipairs({id, workspace or '', outcome, reason or ''}) do samples[#samples + 1] = part end
   end
   if budget and not (chosen and (outcome == 'filtered' or outcome == 'gone')) then budget = budget - 1 end
-  if worth_a_step(#queue - examined, examined) and time_is_over(true) then break end
+  if time_is_over(true) then break end
 end
 
 write_entries()

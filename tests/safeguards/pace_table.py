@@ -243,14 +243,14 @@ POLITENESS = (
         "a step ends when its time is over",
         "pace",
         "a batch of large jobs blocks the server",
-        lua("walk_batch", "  if worth_a_step(#queue - examined, examined) and time_is_over(true) then break end\n", ""),
+        lua("walk_batch", "  if time_is_over(true) then break end\n", ""),
     ),
     guard(
         "a verification's step ends when its time is over",
         "pace",
         "a step of large jobs blocks the server",
         lua(
-            "compare_jobs", "  if worth_a_step(#keys - compared, compared) and time_is_over(true) then break end\n", ""
+            "compare_jobs", "  if time_is_over(true) then break end\n", ""
         ),
     ),
     guard(
