@@ -56,15 +56,15 @@ def measure(options: Options) -> dict[str, Any]:
         return {**_one(ground, options, *others), "machine": ground.machine()}
 
 
-def _one(ground: Ground, options: Options, walked: Ground | None = None) -> dict[str, Any]:
-    """Tenants use ``ground``; the backfill walks it too, or ``walked``."""
-    walked = walked or ground
-    for each in {ground.port: ground, walked.port: walked}.values():
+def _one(ground: Ground, options: Options, *others: Ground) -> dict[str, Any]:
+    """Tenants use ``ground``; the backfill walks it too, or the other one."""
+    servers = (ground, *others)
+    for each in servers:
         each.prepare(options.content)
     tenants = Tenants(ground.port, options.content.jobs, options.rates)
     time.sleep(_SETTLE_SECONDS)
     before, quiet_cpu = _quiet(ground, options.quiet_seconds)
-    start, during, books = _beside(walked, options)
+    start, during, books = _beside(servers[-1], options)
     time.sleep(_SETTLE_SECONDS)
     after, _ = _quiet(ground, options.quiet_seconds)
     requests = tenants.finish()
@@ -181,6 +181,8 @@ def _row(ground: Ground, options: Options, name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     said = _parser().parse_args()
+    if said.elsewhere and (said.sweep or said.budgets or said.spike):
+        _parser().error("--elsewhere goes with none of --sweep, --budgets and --spike")
     rates = Rates(*(float(rate) for rate in said.rates.split(",")))
     jobs = said.jobs or (SPIKE_JOBS if said.spike else JOBS)
     content = Content(jobs, said.invalid_every, said.large, said.foreign, said.more_params)

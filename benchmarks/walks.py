@@ -76,7 +76,8 @@ def _here_and_elsewhere(options: foreground.Options) -> dict[str, Any]:
     """In turn, so that both share the hour."""
     here = foreground.measure(options)
     elsewhere = foreground.measure(replace(options, elsewhere=True))
-    return here | {"elsewhere": {kind: elsewhere["during"][kind]["p99"] for kind in ("reader", "writer")}}
+    felt = {kind: elsewhere["during"][kind]["p99"] for kind in ("reader", "writer")}
+    return here | {"elsewhere": {**felt, "per_second": elsewhere["backfill"]["per_second"]}}
 
 
 def _spike(options: foreground.Options) -> dict[str, Any]:
@@ -89,7 +90,9 @@ def _by_default(by_server: Mapping[str, list[dict[str, Any]]]) -> Iterator[Row]:
     for found in by_server.values():
         name = found[0]["machine"]["server"]
         rates = [each["backfill"]["per_second"] for each in found]
+        rates_elsewhere = [each["elsewhere"]["per_second"] for each in found]
         yield figure(f"{name}: keys a second by default", rates, "", "≥ 10,000", 0)
+        yield figure(f"{name}: the same of a walk of another server", rates_elsewhere, "", "", 0)
         for who in ("reader", "writer"):
             felt = [each["during"][who]["p99"] for each in found]
             quiet = [each["during"][who]["p99"] - each["p99"][who]["rise_ms"] for each in found]
@@ -143,5 +146,5 @@ beside `relay-jobs backfill --execute` as an operator calls it; times are from w
 of a millisecond more, or twice as much if that is more. The load is two clients that send a hundred `HGETALL` at a
 time, one after the other. Several partitions walk in threads of one process. A COUNT by hand is `--full-speed --batch
 N`, which rests for nobody; all of them and `auto` take turns. Server, backfill and tenants share two cores, so that
-part of what is felt is the processor's, not the server's: *another server* is a second one on the same machine, whose
-backfill takes as much of the processor and nothing of the tenants' server."""
+part of what is felt is the processor's, not the server's: a walk of *another server*, a second one on the same machine,
+takes of that processor too, and nothing of the tenants' server."""

@@ -34,7 +34,7 @@ _STORM_SECONDS, _STORM_SHARE = 1.0, 0.35
 _INTO_IT_SECONDS = (0.05, 0.7)
 _READINGS = 5
 _PATIENCE_SECONDS = 120.0
-"""For moments beyond three times the run's length; a machine that is busy otherwise comes to few of them."""
+"""How long moments are waited for, beyond three times the run's length: a busy machine comes to few of them."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Conductor:
         self.operator.start()
 
     def go(self, events: list[Event]) -> None:
-        """Let everything happen; events that wait for their moment may take a while beyond the run's end."""
+        """Let everything happen; events that wait for their moment may take minutes beyond the run's end."""
         self._waiting = list(events)
         patience = self.run.seconds * 3 + _PATIENCE_SECONDS
         while self.elapsed < self.run.seconds or (self._waiting_for_much and self.elapsed < patience):

@@ -16,8 +16,8 @@ GROWTH = 1.5
 OVERRUN = 5
 _CUT = 10
 KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
-# Keys of a step at least, by the seconds of the budget: with fewer it is hardly shorter, for most of it is what every
-# step costs, and where a machine's hiccups are many it would shrink to that. Where keys are large its clock ends it.
+# Keys below which time does not shrink a step, by the seconds of the budget and up to the first size: the hiccups of a
+# slow machine would, down to what every step costs. Where keys are large its clock ends it.
 KEYS_LEAST = 16_000
 # Part of the server's time that walks may take, and what is left to them however much the others need: they still move.
 # The whole server is busy at the first.

@@ -28,7 +28,11 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 @pytest.mark.timeout(420)
 def test_a_short_run_agrees_about_everything():
     with start("--seconds", str(SECONDS), "--seed", str(SEED)) as run:
-        output, _ = run.communicate(timeout=400)
+        try:
+            output, _ = run.communicate(timeout=400)
+        except subprocess.TimeoutExpired:
+            run.terminate()
+            raise
     assert run.returncode == 0, output
     (events,) = [line for line in output.splitlines() if line.startswith("events ")]
     assert [kind for kind in KINDS if f"{kind} 0" in events] == [], output

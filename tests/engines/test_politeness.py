@@ -316,6 +316,19 @@ def test_a_step_of_large_jobs_ends_when_its_time_is_over(world: World) -> None:
     assert all(equal(world.client, name) for name in names)
 
 
+def test_a_step_ends_behind_a_large_job_however_few_keys_are_left_to_it(world: World) -> None:
+    """Two more would be a block three times as long."""
+    fill(world.client, 12)
+    small = list(world.client.scan_iter(keys.LEGACY_PREFIX + b"*"))
+    names = large(world.client, 3)
+    opened = world.open()
+    world.client.rpush(keys.pending("all", 0), *small, *(keys.legacy(name) for name in names))
+    world.client.hset(keys.progress("all"), mapping={"pending:0": 15, "cursor:0": "end"})
+    reports = list(world.walk(opened))
+    assert total(reports) == Books(scanned=15, migrated=15)
+    assert [report.counts.scanned for report in reports[-2:]] == [1, 1], reports
+
+
 def test_what_a_step_had_no_time_for_is_on_record(world: World) -> None:
     """Another process goes on with exactly these keys."""
     names = large(world.client, 12)

@@ -249,9 +249,7 @@ POLITENESS = (
         "a verification's step ends when its time is over",
         "pace",
         "a step of large jobs blocks the server",
-        lua(
-            "compare_jobs", "  if time_is_over(true) then break end\n", ""
-        ),
+        lua("compare_jobs", "  if time_is_over(true) then break end\n", ""),
     ),
     guard(
         "what a verification has no time for comes first in its next step",

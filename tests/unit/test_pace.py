@@ -71,7 +71,9 @@ def test_a_step_that_is_too_long_shrinks() -> None:
     assert steps(Pace(BUDGET), 100 * WINDOW, used=2 * STEP).keys == LEAST
 
 
-@pytest.mark.parametrize(("budget", "least"), [(0.00001, 1), (0.0001, 2), (0.0005, 8), (1.0, KEYS_FIRST)])
+@pytest.mark.parametrize(
+    ("budget", "least"), [(0.00001, 1), (0.0001, 2), (0.0005, 8), (0.001, KEYS_FIRST), (1.0, KEYS_FIRST)]
+)
 def test_the_least_step_is_by_the_budget(budget: float, least: int) -> None:
     """Who wants tenants to wait for less gets smaller steps; of one key at least, and of the first size at most."""
     assert steps(Pace(budget), 100 * WINDOW, used=budget).keys == least
