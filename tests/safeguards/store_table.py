@@ -245,7 +245,7 @@ CALLS = (
         "a worker remembers its claim token",
         "claims",
         "a late worker's update cannot be told from a bystander's",
-        Edit("claims.py", "        self._tokens[workspace, decode_id(raw)] = token\n", ""),
+        Edit("claims.py", "        self._tokens[workspace, job.job_id] = token\n", ""),
     ),
     guard(
         "a heartbeat is checked against the claim token",
