@@ -174,10 +174,8 @@ class Pace:
         self._walked, self._last = walked, used
         # What the way to the server and back costs by itself may change, upwards slowly.
         self._least = waited if self._least is None else min(waited, self._least * 1.001)
-        # What is waited for at a server that has little to do is the network, of which tenants have their own.
-        idle = self._others is not None and self._others < IDLE
         delay = self.queued(waited)
-        if idle:
+        if self._idle:
             self.startled = self.startled or delay > self.budget
             delay = 0.0
         self._waited.append(delay)
@@ -211,6 +209,14 @@ class Pace:
             if BUSY * (1 - excess) < self._cap:
                 self._cap, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
         self.share = min(self.share, self._cap)
+        if self._idle:
+            # Whatever seemed to be felt before one knew.
+            self.share, self._felt = self._cap, ""
+
+    @property
+    def _idle(self) -> bool:
+        """What is waited for at a server that has little to do is the network, of which tenants have their own."""
+        return self._others is not None and self._others < IDLE
 
     def _size_by(self, used: float, allowed: float, least: float) -> None:
         self._used.append(used)

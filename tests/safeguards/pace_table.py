@@ -106,6 +106,12 @@ POLITENESS = (
         Edit("stepping.py", "max(bytes_behind / writes - 1, ", "max(bytes_behind / writes, "),
     ),
     guard(
+        "an idle server gives the share back at once",
+        "pace",
+        "a hiccup in the first second costs a walk two more, and it misses its rate",
+        Edit("pace.py", '            self.share, self._felt = self._cap, ""\n', "            pass\n"),
+    ),
+    guard(
         "a wait at an idle server calls for a look",
         "pace",
         "a load that comes right after a look is met at full pace for a second",

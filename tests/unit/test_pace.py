@@ -359,9 +359,16 @@ def test_a_wait_at_a_busy_server_is_no_surprise() -> None:
 def test_a_look_gives_back_what_a_look_has_taken() -> None:
     """The share grows back as after a felt delay, and what held it is forgotten at once."""
     pace = looked(Load(busy=0.8))
-    assert looked(CALM, pace).held_by == ""
+    assert looked(Load(busy=0.3), pace).held_by == ""
     assert pace.share == pytest.approx(BUSY - 0.8)
-    assert steps(pace, 6 * WINDOW).share == BUSY
+    assert steps(pace, 6 * WINDOW).share == pytest.approx(BUSY - 0.3)
+
+
+@pytest.mark.parametrize("held", [felt(1.5 * BUDGET), felt(100 * BUDGET), looked(Load(busy=1.0))])
+def test_a_look_at_an_idle_server_gives_all_of_the_share_back_at_once(held: Pace) -> None:
+    """Whatever it was that commands seemed to wait for, it was not the server, or it has gone."""
+    assert held.share < BUSY
+    assert (looked(CALM, held).share, held.held_by) == (BUSY, "")
 
 
 def test_the_narrowest_limit_is_the_one_that_is_named() -> None:
