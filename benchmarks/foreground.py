@@ -180,9 +180,10 @@ def _row(ground: Ground, options: Options, name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    said = _parser().parse_args()
+    parser = _parser()
+    said = parser.parse_args()
     if said.elsewhere and (said.sweep or said.budgets or said.spike):
-        _parser().error("--elsewhere goes with none of --sweep, --budgets and --spike")
+        parser.error("--elsewhere goes with none of --sweep, --budgets and --spike")
     rates = Rates(*(float(rate) for rate in said.rates.split(",")))
     jobs = said.jobs or (SPIKE_JOBS if said.spike else JOBS)
     content = Content(jobs, said.invalid_every, said.large, said.foreign, said.more_params)

@@ -179,7 +179,7 @@ class Pace:
             self.startled = self.startled or delay > self.budget
             delay = 0.0
         self._waited.append(delay)
-        self._size_by(used, self.budget * STEP_PART, min(KEYS_FIRST, max(1, self.budget * KEYS_LEAST)))
+        self._size_by(used, self.budget)
         if delay > OVERRUN * self.budget:
             self._slow_down(_CUT, delay)
         if len(self._waited) >= WINDOW:
@@ -218,7 +218,8 @@ class Pace:
         """What is waited for at a server that has little to do is the network, of which tenants have their own."""
         return self._others is not None and self._others < IDLE
 
-    def _size_by(self, used: float, allowed: float, least: float) -> None:
+    def _size_by(self, used: float, budget: float) -> None:
+        allowed, least = budget * STEP_PART, min(KEYS_FIRST, max(1, budget * KEYS_LEAST))
         self._used.append(used)
         if self._cut_from is not None and used <= allowed:
             self._size, self._cut_from, self._taken_back = self._cut_from, None, True
