@@ -4,17 +4,22 @@ The controller of block/spirit, at a thousandth of its time scale: of the last t
 step grows by half at most, and one that overran its time fivefold is cut to a tenth at once. At that scale a machine's
 own hiccup looks like an overrun, and ten steps like more than they say: a cut is taken back when the step after it
 fits, and the size goes half of the way (of its logarithm) at a time.
+
+Commands may wait for what others do as well. So a walk that sees them wait makes a trial: for a moment it takes a tenth
+of what it may, and what is waited for then is not its doing.
 """
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-# Steps that one decision looks at.
-WINDOW = 10
+from relay_jobs.load import Load, excesses
+
+# Steps that one decision looks at, and for how long those at least on which the share is decided: tenants come in
+# bursts, and ten steps may be one of them.
+WINDOW, WINDOW_SECONDS = 10, 0.2
 GROWTH = 1.5
 OVERRUN = 5
-_CUT = 10
+_CUT = _TRIAL = 10
 KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
 # Keys below which time does not shrink a step, by the seconds of the budget and up to the first size: the hiccups of a
 # slow machine would, down to what every step costs. Where keys are large its clock ends it.
@@ -35,97 +40,145 @@ _APART = 1.3
 _FIRST_SECONDS = 0.001
 # Seconds by which two sums of the same steps differ.
 _ROUNDED = 1e-5
+# Seconds for which one knows what is waited for anyway.
+KNOWN_SECONDS = 2.0
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
 REST_MOST = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One look at a server; ``None`` where it does not say.
+@dataclass(slots=True)
+class _Size:
+    """Keys of a step, by how long the last ones took.
 
     Attributes:
-        busy: part of the time that its main thread was at work since the look before, 0 to 1.
-        memory: used part of ``maxmemory``.
-        replica_seconds: how far the slowest replica is behind.
-        blocked: clients that wait in a blocking command.
-        blocked_usually: how many of them there were of late.
+        allowed: seconds that a step may take.
+        least: keys below which time shrinks none.
+        keys: of the next step.
+        used: seconds of the last steps, since the size was decided on.
     """
 
-    busy: float | None = None
-    memory: float | None = None
-    replica_seconds: float | None = None
-    blocked: int = 0
-    blocked_usually: int = 0
+    allowed: float
+    least: float
+    keys: float = KEYS_FIRST
+    used: list[float] = field(default_factory=list)
+    _cut_from: float | None = None
+    _taken_back: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Slower from ``soft`` on, down to the floor at ``critical``, where a walk hibernates if it ``stops``."""
-
-    of: Callable[[Load], float | None]
-    soft: float
-    critical: float
-    say: Callable[[Load], str]
-    stops: bool = True
-
-
-LIMITS = (
-    Limit(
-        of=lambda load: load.memory,
-        soft=0.85,
-        critical=0.95,
-        say=lambda load: f"memory, {load.memory or 0:.0%} of maxmemory (slower from 85%, not at all from 95%)",
-    ),
-    Limit(
-        of=lambda load: load.replica_seconds,
-        soft=2,
-        critical=10,
-        say=lambda load: f"a replica, {load.replica_seconds or 0:.0f} s behind (slower from 2 s, not at all from 10 s)",
-    ),
-    Limit(
-        # Workers that wait for a job are blocked clients too: only a crowd that was not there before says something.
-        of=lambda load: load.blocked - 2 * load.blocked_usually,
-        soft=20,
-        critical=100,
-        say=lambda load: f"blocked clients, {load.blocked:,} where {load.blocked_usually:,} are usual",
-        stops=False,
-    ),
-)
+    def stepped(self, used: float) -> None:
+        """Take in one step."""
+        self.used.append(used)
+        if self._cut_from is not None and used <= self.allowed:
+            self.keys, self._cut_from, self._taken_back = self._cut_from, None, True
+        if len(self.used) >= WINDOW:
+            growth = min(GROWTH, max(1 / GROWTH, math.sqrt(self.allowed / max(_ninth(self.used), 1e-6))))
+            self.keys = max(self.least, min(KEYS_MOST, self.keys * growth))
+            self._cut_from, self._taken_back = None, False
+            del self.used[:-1]
+        if used > OVERRUN * self.allowed:
+            # Once in ten steps it may have been the machine.
+            self._cut_from = None if self._taken_back else self.keys
+            self.keys = max(self.least, self.keys / _CUT)
 
 
 @dataclass(slots=True)
+class _Share:
+    """Part of the server's time that walks may take, by how much longer commands wait because of them.
+
+    Attributes:
+        most: that a look at the server leaves them.
+        now: that they may take.
+        felt: why it is less, in words; '' for nothing.
+    """
+
+    budget: float
+    most: float = BUSY
+    now: float = BUSY
+    felt: str = ""
+    _anyway: float | None = None
+    _known_for: float = 0.0
+    _before_trial: tuple[float, float] | None = None
+    _delays: list[float] = field(default_factory=list)
+    _taken: float = 0.0
+    _seconds: float = 0.0
+
+    def stepped(self, delay: float, taken: float, seconds: float) -> None:
+        """Take in one step.
+
+        Args:
+            delay: seconds that it has waited.
+            taken: seconds of the server that all walks took since the step before.
+            seconds: since the beginning of the step before.
+        """
+        self._delays.append(delay)
+        self._taken += taken
+        self._seconds += seconds
+        if len(self._delays) >= WINDOW and self._seconds >= WINDOW_SECONDS:
+            # On trial it may be one of four walks, of which the others are not.
+            little = self.most * (1 / _TRIAL if self._before_trial is None else 1 / 3)
+            self._decide(_ninth(self._delays), hardly_there=self._taken <= little * self._seconds)
+            self._delays.clear()
+            self._taken = self._seconds = 0.0
+
+    def looked(self, most: float, elapsed: float, *, idle: bool) -> None:
+        """Take in what a look at the server allows at most."""
+        self.most = most
+        self.now = min(self.now, most)
+        self._known_for += elapsed
+        if self._known_for > KNOWN_SECONDS:
+            self._anyway = None
+        if idle:
+            # Whatever seemed to be felt before one knew.
+            self.now, self.felt, self._before_trial = most, "", None
+
+    def _decide(self, delay: float, *, hardly_there: bool) -> None:
+        if hardly_there:
+            self._anyway, self._known_for = delay, 0.0
+        anyway = self._anyway or 0.0
+        # A tenant may come to wait so much longer, or twice as long.
+        allowed = anyway + max(self.budget, anyway)
+        if self._before_trial is not None:
+            (share, felt), self._before_trial = self._before_trial, None
+            self._set(share if felt <= allowed else share / 2)
+        elif delay > OVERRUN * allowed or (delay > allowed and self._anyway is None):
+            self._before_trial = self.now, delay
+            self._set(min(self.now, self.most / _TRIAL), delay)
+        elif delay > allowed:
+            self._set(self.now / 2, delay)
+        elif delay < (anyway + allowed) / 2:
+            self._set(self.now * GROWTH)
+
+    def _set(self, share: float, delay: float | None = None) -> None:
+        self.now = max(FLOOR, min(self.most, share))
+        if delay is not None:
+            self.felt = f"what the tenants feel: commands wait {delay * 1000:.1f} ms"
+        elif self.now == self.most:
+            self.felt = ""
+
+
 class Pace:
     """The pace of one walk.
 
     Args:
         budget: seconds that a tenant's command may come to wait because of it; ``None`` is full speed.
         batch: keys of a step; ``None`` sizes it by time.
+        share: part of the server's time that it takes at first.
 
     Attributes:
-        share: part of the server's time that the walk may take.
         hibernating: whether it must rest altogether.
         startled: whether a step has waited at a server that had nothing to do at the last look: it is time for another.
     """
 
-    budget: float | None
-    batch: int | None = None
-    share: float = BUSY
-    hibernating: bool = False
-    startled: bool = False
-    _size: float = KEYS_FIRST
-    _cut_from: float | None = None
-    _taken_back: bool = False
-    _cap: float = BUSY
-    _used: list[float] = field(default_factory=list)
-    _waited: list[float] = field(default_factory=list)
-    _least: float | None = None
-    _own: float = 0.0
-    _walked: float | None = None
-    _last: float = 0.0
-    _alone: bool = True
-    _others: float | None = None
-    _felt: str = ""
-    _seen: str = ""
+    def __init__(self, budget: float | None, batch: int | None = None, *, share: float = BUSY) -> None:
+        self.budget, self.batch = budget, batch
+        self.hibernating = self.startled = False
+        self._size = _Size((budget or 0) * STEP_PART, least=min(KEYS_FIRST, max(1, (budget or 0) * KEYS_LEAST)))
+        self._share = _Share(budget or 0, now=share)
+        self._way: float | None = None
+        self._own = self._last = 0.0
+        self._walked: float | None = None
+        self._alone = True
+        self._others: float | None = None
+        self._seen = ""
 
     @property
     def polite(self) -> bool:
@@ -133,9 +186,14 @@ class Pace:
         return self.budget is not None
 
     @property
+    def share(self) -> float:
+        """Part of the server's time that the walk may take."""
+        return self._share.now
+
+    @property
     def keys(self) -> int:
         """Keys of the next step."""
-        return self.batch or (round(self._size) if self.polite else KEYS_FULL_SPEED)
+        return self.batch or (round(self._size.keys) if self.polite else KEYS_FULL_SPEED)
 
     @property
     def longest(self) -> float | None:
@@ -147,21 +205,22 @@ class Pace:
         """Seconds from the beginning of a step to that of the next one."""
         if self.budget is None:
             return 0.0
-        used = self._used or [min(self.budget * STEP_PART, _FIRST_SECONDS)]
+        used = self._size.used or [min(self.budget * STEP_PART, _FIRST_SECONDS)]
         apart = 0.0 if self._alone else _APART * _ninth(used)
         return min(REST_MOST, max(apart, sum(used) / len(used) / self.share))
 
     @property
     def held_by(self) -> str:
         """What slows it down, in words; '' for nothing."""
-        return self._seen if self.hibernating else self._felt or self._seen
+        return self._seen if self.hibernating else self._share.felt or self._seen
 
-    def stepped(self, used: float, waited: float, walked: float | None = None) -> None:
+    def stepped(self, used: float, waited: float, seconds: float, walked: float | None = None) -> None:
         """Take in one step.
 
         Args:
             used: seconds of the server.
             waited: seconds that its client waited beyond them.
+            seconds: since the beginning of the step before.
             walked: seconds of the server that all walks have taken so far; ``None`` if there is but this one.
         """
         # A clock that was set meanwhile has measured nothing.
@@ -170,91 +229,47 @@ class Pace:
         # By now they know of its step before, and not yet of this one.
         since = None if walked is None or self._walked is None else max(0.0, walked - self._walked)
         self._alone = since is None or since <= self._last + _ROUNDED
-        self._own += used if since is None else since
+        taken = used if since is None else since
+        self._own += taken
         self._walked, self._last = walked, used
         # What the way to the server and back costs by itself may change, upwards slowly.
-        self._least = waited if self._least is None else min(waited, self._least * 1.001)
+        self._way = waited if self._way is None else min(waited, self._way * 1.001)
         delay = self.queued(waited)
+        self._size.stepped(used)
         if self._idle:
             self.startled = self.startled or delay > self.budget
-            delay = 0.0
-        self._waited.append(delay)
-        self._size_by(used, self.budget)
-        if delay > OVERRUN * self.budget:
-            self._slow_down(_CUT, delay)
-        if len(self._waited) >= WINDOW:
-            self._feel(self.budget)
+        else:
+            self._share.stepped(delay, taken, seconds)
 
     def queued(self, waited: float) -> float:
         """Seconds of those for which a step's client has waited that are not the way there and back."""
-        return 0.0 if self._least is None else max(0.0, waited - self._least)
+        return 0.0 if self._way is None else max(0.0, waited - self._way)
 
     def looked(self, load: Load, elapsed: float) -> None:
         """Take in a look at the server, ``elapsed`` seconds after the one before."""
         if self.budget is None:
             return
         own, self._own, self.startled = self._own / elapsed if elapsed > 0 else 0.0, 0.0, False
-        self._cap, self._seen = BUSY, ""
+        most, self._seen = BUSY, ""
         self._others = None if load.busy is None else max(0.0, load.busy - own)
         if self._others is not None:
             others = self._others
-            self._cap = max(FLOOR, BUSY - others)
-            if self._cap < BUSY / 2:
+            most = max(FLOOR, BUSY - others)
+            if most < BUSY / 2:
                 self._seen = f"the server's other work, {others:.0%} of its time"
         # Once it hibernates, it goes on only when half of the way back is made.
         stop_at = 0.5 if self.hibernating else 1.0
         self.hibernating = False
-        for limit, excess in _excesses(load):
+        for limit, excess in excesses(load):
             self.hibernating |= limit.stops and excess >= stop_at
-            if BUSY * (1 - excess) < self._cap:
-                self._cap, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
-        self.share = min(self.share, self._cap)
-        if self._idle:
-            # Whatever seemed to be felt before one knew.
-            self.share, self._felt = self._cap, ""
+            if BUSY * (1 - excess) < most:
+                most, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
+        self._share.looked(most, elapsed, idle=self._idle)
 
     @property
     def _idle(self) -> bool:
         """What is waited for at a server that has little to do is the network, of which tenants have their own."""
         return self._others is not None and self._others < IDLE
-
-    def _size_by(self, used: float, budget: float) -> None:
-        allowed, least = budget * STEP_PART, min(KEYS_FIRST, max(1, budget * KEYS_LEAST))
-        self._used.append(used)
-        if self._cut_from is not None and used <= allowed:
-            self._size, self._cut_from, self._taken_back = self._cut_from, None, True
-        if len(self._used) >= WINDOW:
-            growth = min(GROWTH, max(1 / GROWTH, math.sqrt(allowed / max(_ninth(self._used), 1e-6))))
-            self._size = max(least, min(KEYS_MOST, self._size * growth))
-            self._cut_from, self._taken_back = None, False
-            del self._used[:-1]
-        if used > OVERRUN * allowed:
-            # Once in ten steps it may have been the machine.
-            self._cut_from = None if self._taken_back else self._size
-            self._size = max(least, self._size / _CUT)
-
-    def _feel(self, budget: float) -> None:
-        delay = _ninth(self._waited)
-        if delay > budget:
-            self._slow_down(2, delay)
-        elif delay < budget / 2:
-            self.share = min(self._cap, self.share * GROWTH)
-            if self.share == self._cap:
-                self._felt = ""
-        self._waited.clear()
-
-    def _slow_down(self, by: float, delay: float) -> None:
-        self.share = max(FLOOR, self.share / by)
-        self._felt = f"what the tenants feel: commands wait {delay * 1000:.1f} ms"
-        self._waited.clear()
-
-
-def _excesses(load: Load) -> Iterator[tuple[Limit, float]]:
-    """Limits that are exceeded, and how far on the way from soft to critical, up to 1."""
-    for limit in LIMITS:
-        value = limit.of(load)
-        if value is not None and value > limit.soft:
-            yield limit, min(1.0, (value - limit.soft) / (limit.critical - limit.soft))
 
 
 def _ninth(values: list[float]) -> float:

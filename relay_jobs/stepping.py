@@ -8,7 +8,8 @@ from typing import Any
 
 import redis
 
-from relay_jobs.pace import Load, Pace
+from relay_jobs.load import Load
+from relay_jobs.pace import Pace
 from relay_jobs.scripting import Arg, Script
 
 Sleep = Callable[[float], None]
@@ -49,7 +50,8 @@ class Steps:
         self.pace = pace
         self._looker = Looker(client)
         self._looked_at: float | None = None
-        self._began = self._waited = 0.0
+        self._began = self._before = clock()
+        self._waited = 0.0
         self.used = 0.0
 
     def send(self, script: Script, keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None) -> list[Any]:
@@ -58,7 +60,7 @@ class Steps:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        self._began = self._clock()
+        self._before, self._began = self._began, self._clock()
         if not self.pace.polite:
             return script(self._client, keys, *args, read_only=read_only)
         reply, used = script.timed(self._client, keys, *args, read_only=read_only)
@@ -76,7 +78,7 @@ class Steps:
             next_in: seconds from the beginning of the step to the next one, if that is not for this walk to say.
             walked: seconds of the server that all walks have taken so far, if that is known.
         """
-        self.pace.stepped(self.used, self._waited, walked)
+        self.pace.stepped(self.used, self._waited, self._began - self._before, walked)
         self.look()
         # A turn counts from when the server was at the step, not from when that was sent.
         queued = 0.0 if next_in is None else self.pace.queued(self._waited)

@@ -49,7 +49,7 @@ POLITENESS = (
         "an overrun is answered at once",
         "pace",
         "ten steps of large jobs go by before they become smaller",
-        Edit("pace.py", "        if used > OVERRUN * allowed:\n", "        if False:\n"),
+        Edit("pace.py", "        if used > OVERRUN * self.allowed:\n", "        if False:\n"),
     ),
     guard(
         "a step grows by half at most",
@@ -58,28 +58,58 @@ POLITENESS = (
         Edit("pace.py", "growth = min(GROWTH, max(", "growth = min(1000, max("),
     ),
     guard(
-        "a long delay is answered at once",
+        "a very long delay is tried whatever is known",
         "pace",
-        "tenants wait through ten steps before a walk slows down",
-        Edit("pace.py", "        if delay > OVERRUN * self.budget:\n", "        if False:\n"),
+        "a walk meets a new load by what it knows of the old one",
+        Edit(
+            "pace.py",
+            "delay > OVERRUN * allowed or (delay > allowed and self._anyway is None)",
+            "delay > allowed and self._anyway is None",
+        ),
+    ),
+    guard(
+        "what is waited for anyway is not taken for the walk's doing",
+        "pace",
+        "beside tenants that make everybody wait a walk crawls for as long as they do",
+        Edit("pace.py", "            self._anyway, self._known_for = delay, 0.0\n", "            pass\n"),
+    ),
+    guard(
+        "what is waited for anyway is soon unknown again",
+        "pace",
+        "after a load that has gone a walk may make everybody wait as long as that did",
+        Edit("pace.py", "            self._anyway = None\n", "            pass\n"),
+    ),
+    guard(
+        "only who takes little knows what is waited for anyway",
+        "pace",
+        "a walk takes what it makes others wait for for what they wait for anyway",
+        Edit("pace.py", "self.most * (1 / _TRIAL if self._before_trial is None else 1 / 3)", "self.most / 3"),
+    ),
+    guard(
+        "a burst of the tenants is not felt",
+        "pace",
+        "each burst of the tenants costs a walk a trial",
+        Edit(
+            "pace.py", "len(self._delays) >= WINDOW and self._seconds >= WINDOW_SECONDS", "len(self._delays) >= WINDOW"
+        ),
     ),
     guard(
         "a felt delay halves the share",
         "pace",
         "tenants wait for as long as the walk lasts",
-        Edit("pace.py", "            self._slow_down(2, delay)\n", "            pass\n"),
+        Edit("pace.py", "            self._set(self.now / 2, delay)\n", "            pass\n"),
     ),
     guard(
         "a walk leaves the server's other work its room",
         "pace",
         "a spike of load meets a walk that takes all the rest",
-        Edit("pace.py", "self._cap = max(FLOOR, BUSY - others)", "self._cap = BUSY"),
+        Edit("pace.py", "most = max(FLOOR, BUSY - others)", "most = BUSY"),
     ),
     guard(
         "a walk moves however slow it is",
         "pace",
         "a walk that was slowed down comes to a stop",
-        Edit("pace.py", "self.share = max(FLOOR, self.share / by)", "self.share = self.share / by"),
+        Edit("pace.py", "self.now = max(FLOOR, min(self.most, share))", "self.now = min(self.most, share)"),
     ),
     guard(
         "a clock that was set has measured nothing",
@@ -109,7 +139,7 @@ POLITENESS = (
         "an idle server gives the share back at once",
         "pace",
         "a hiccup in the first second costs a walk two more, and it misses its rate",
-        Edit("pace.py", '            self.share, self._felt = self._cap, ""\n', "            pass\n"),
+        Edit("pace.py", '            self.now, self.felt, self._before_trial = most, "", None\n', "            pass\n"),
     ),
     guard(
         "a wait at an idle server calls for a look",
@@ -193,7 +223,7 @@ POLITENESS = (
         "the work of other walks is not taken for tenants'",
         "pace",
         "each of eight walks takes the others for tenants, and all of them crawl",
-        Edit("pace.py", "self._own += used if since is None else since", "self._own += used"),
+        Edit("pace.py", "taken = used if since is None else since", "taken = used"),
     ),
     guard(
         "a turn counts from when the step was at work",
@@ -211,7 +241,7 @@ POLITENESS = (
         "a cut is taken back when the next step fits",
         "pace",
         "each hiccup of the machine costs the walk sixty steps",
-        Edit("pace.py", "self._size, self._cut_from, self._taken_back = self._cut_from, None, True", "pass"),
+        Edit("pace.py", "self.keys, self._cut_from, self._taken_back = self._cut_from, None, True", "pass"),
     ),
     guard(
         "a turn is not waited for longer than it is away",
@@ -223,7 +253,7 @@ POLITENESS = (
         "a cut is taken back once in ten steps",
         "pace",
         "every second step among large jobs is ten times too long",
-        Edit("pace.py", "None if self._taken_back else self._size", "self._size"),
+        Edit("pace.py", "None if self._taken_back else self.keys", "self.keys"),
     ),
     guard(
         "a walk that waits for its turn keeps its leases",
@@ -242,7 +272,9 @@ POLITENESS = (
         "pace",
         "steps are now too small, now too large",
         Edit(
-            "pace.py", "math.sqrt(allowed / max(_ninth(self._used), 1e-6))", "allowed / max(_ninth(self._used), 1e-6)"
+            "pace.py",
+            "math.sqrt(self.allowed / max(_ninth(self.used), 1e-6))",
+            "self.allowed / max(_ninth(self.used), 1e-6)",
         ),
     ),
     guard(
@@ -295,19 +327,19 @@ POLITENESS = (
         "a step never outgrows the most",
         "pace",
         "on an idle server one step becomes all keys",
-        Edit("pace.py", "min(KEYS_MOST, self._size * growth)", "self._size * growth"),
+        Edit("pace.py", "min(KEYS_MOST, self.keys * growth)", "self.keys * growth"),
     ),
     guard(
         "a step has so many keys at least",
         "pace",
         "on a slow machine steps examine two keys each, and a walk misses the rate it was asked for",
-        Edit("pace.py", "max(least, min(KEYS_MOST, self._size * growth))", "min(KEYS_MOST, self._size * growth)"),
+        Edit("pace.py", "max(self.least, min(KEYS_MOST, self.keys * growth))", "min(KEYS_MOST, self.keys * growth)"),
     ),
     guard(
         "a cut leaves so many keys at least",
         "pace",
         "after two large jobs a walk begins again at a part of a key",
-        Edit("pace.py", "max(least, self._size / _CUT)", "self._size / _CUT"),
+        Edit("pace.py", "max(self.least, self.keys / _CUT)", "self.keys / _CUT"),
     ),
     guard(
         "the way to the server is no delay",

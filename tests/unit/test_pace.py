@@ -1,9 +1,13 @@
 """The pace of a walk: sized by the server's time, slowed down by what tenants feel and by what the server says."""
 
+from collections.abc import Callable
+from itertools import count
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay_jobs.load import Load
 from relay_jobs.pace import (
     BUSY,
     FLOOR,
@@ -12,11 +16,12 @@ from relay_jobs.pace import (
     KEYS_FULL_SPEED,
     KEYS_LEAST,
     KEYS_MOST,
+    KNOWN_SECONDS,
     OVERRUN,
     REST_MOST,
     STEP_PART,
     WINDOW,
-    Load,
+    WINDOW_SECONDS,
     Pace,
 )
 
@@ -29,9 +34,20 @@ CALM = Load(busy=0.0, memory=0.5, replica_seconds=0.0)
 
 
 def steps(pace: Pace, number: int, *, used: float = STEP, waited: float = 0.0) -> Pace:
-    """So many steps alike."""
+    """So many steps alike, each as far behind the one before as it must be."""
     for _ in range(number):
-        pace.stepped(used, waited)
+        pace.stepped(used, waited, max(pace.spacing, used + waited))
+    return pace
+
+
+def window(pace: Pace, waited: float = 0.0, *, walks: float = 1.0) -> Pace:
+    """As many steps as the share is decided on, of which every eighth waits; all walks take so much more."""
+    seconds, number = 0.0, 0
+    while seconds < WINDOW_SECONDS or number < WINDOW:
+        delay = waited if number % 8 == 0 else 0.0
+        apart = max(pace.spacing, STEP + delay)
+        pace.stepped(STEP, delay, apart, None if walks == 1 else number * walks * STEP)
+        seconds, number = seconds + apart, number + 1
     return pace
 
 
@@ -47,10 +63,19 @@ def looked(load: Load, pace: Pace | None = None) -> Pace:
     return pace
 
 
-def felt(delay: float) -> Pace:
-    """A pace whose steps waited for nothing at first, then so long."""
-    pace = steps(Pace(BUDGET), WINDOW)
-    return steps(pace, WINDOW, waited=delay)
+def first(pace: Pace | None = None) -> Pace:
+    """A pace whose first steps waited for nothing, so that it knows the way to the server."""
+    return steps(pace or Pace(BUDGET), WINDOW)
+
+
+def tried(delay: float, anyway: float, *, walks: float = 1.0) -> Pace:
+    """A pace that has seen its steps wait so long, and so long while it was on trial."""
+    return window(window(first(), delay), anyway, walks=walks)
+
+
+def felt() -> Pace:
+    """A pace that has found out that it makes commands wait too long."""
+    return tried(1.5 * BUDGET, 0.0)
 
 
 def test_a_step_grows_by_half_at_most_in_ten_steps() -> None:
@@ -155,38 +180,126 @@ def test_a_cut_is_taken_back_once_in_ten_steps() -> None:
     assert sizes.count(KEYS_MOST) == 1, sizes
 
 
-def test_a_felt_delay_halves_the_share() -> None:
-    """Commands that wait longer than the budget, in ten steps; and it says so."""
-    pace = felt(1.5 * BUDGET)
+def test_a_delay_is_tried_for_a_moment() -> None:
+    """Commands that wait longer than the budget: it takes a tenth until it knows why, and says so."""
+    pace = window(first(), 1.5 * BUDGET)
+    assert pace.share == pytest.approx(BUSY / 10)
+    assert pace.held_by == "what the tenants feel: commands wait 0.4 ms"
+
+
+def test_a_delay_that_goes_with_the_walk_halves_its_share() -> None:
+    """Nothing is waited for while it takes a tenth: it was the walk."""
+    pace = felt()
     assert pace.share == pytest.approx(BUSY / 2)
     assert pace.held_by == "what the tenants feel: commands wait 0.4 ms"
 
 
-def test_a_delay_of_five_budgets_cuts_the_share_to_a_tenth_at_once() -> None:
-    """One step is enough."""
-    pace = steps(Pace(BUDGET), WINDOW)
-    assert steps(pace, 1, waited=5.5 * BUDGET).share == pytest.approx(BUSY / 10)
+def test_what_is_waited_for_anyway_takes_nothing_of_the_share() -> None:
+    """Commands wait as long while the walk takes a tenth: for others."""
+    pace = tried(4 * BUDGET, 4 * BUDGET)
+    assert (pace.share, pace.held_by) == (BUSY, "")
+    assert (window(pace, 7.5 * BUDGET).share, pace.held_by) == (BUSY, "")
+
+
+@pytest.mark.parametrize(("anyway", "allowed"), [(4 * BUDGET, 8 * BUDGET), (0.5 * BUDGET, 1.5 * BUDGET)])
+def test_commands_may_wait_twice_as_long_as_anyway_or_longer_by_the_budget(anyway: float, allowed: float) -> None:
+    """Whichever is more."""
+    assert tried(0.98 * allowed, anyway).share == BUSY
+    assert tried(1.02 * allowed, anyway).share == pytest.approx(BUSY / 2)
+
+
+def test_what_is_known_is_not_tried_again() -> None:
+    """For a while the share is halved at once."""
+    pace = tried(4 * BUDGET, 4 * BUDGET)
+    assert window(pace, 9 * BUDGET, walks=3).share == pytest.approx(BUSY / 2)
+    assert window(pace, 9 * BUDGET, walks=3).share == pytest.approx(BUSY / 4)
+
+
+def test_what_was_known_long_ago_is_tried_again() -> None:
+    """Others do not go on for ever as they did."""
+    pace = tried(4 * BUDGET, 4 * BUDGET)
+    for _ in range(round(KNOWN_SECONDS) + 1):
+        looked(Load(), pace)
+    assert window(pace, 6 * BUDGET).share == pytest.approx(BUSY / 10)
+
+
+def test_a_delay_of_five_times_what_is_allowed_is_tried_whatever_is_known() -> None:
+    """Something has changed: it takes a tenth at once."""
+    pace = tried(4 * BUDGET, 4 * BUDGET)
+    assert window(pace, 39 * BUDGET, walks=20).share == pytest.approx(BUSY / 2)
+    pace = tried(4 * BUDGET, 4 * BUDGET)
+    assert window(pace, 41 * BUDGET, walks=20).share == pytest.approx(BUSY / 10)
+
+
+def test_a_burst_of_the_tenants_is_not_felt() -> None:
+    """They come in bursts: some steps in a row wait, and of all in that time they are few."""
+    pace = steps(first(), WINDOW, waited=4 * BUDGET)
+    assert (window(pace).share, pace.held_by) == (BUSY, "")
+
+
+@pytest.mark.parametrize(("walks", "share"), [(3.0, BUSY), (4.0, BUSY / 2)])
+def test_a_trial_says_nothing_while_other_walks_take_much(walks: float, share: float) -> None:
+    """What they make commands wait is the walks' doing as well; up to a third of the time it does not count."""
+    assert tried(3 * BUDGET, 3 * BUDGET, walks=walks).share == pytest.approx(share)
+
+
+def test_a_walk_that_takes_little_always_knows() -> None:
+    """Who rests for a rate is never on trial."""
+    pace = first()
+    for _ in range(5 * WINDOW):
+        pace.stepped(STEP, 9 * BUDGET, 0.05)
+        assert (pace.share, pace.held_by) == (BUSY, "")
+
+
+def taken(delay: Callable[[float], float]) -> float:
+    """Part of its time that a walk takes of a server in twenty seconds, whose others use three tenths of it.
+
+    Every eighth step waits as long as ``delay`` says of the part that the walk takes just then.
+    """
+    pace, passed, used = looked(Load(busy=0.3), first()), 0.0, 0.0
+    for number in count():
+        waited = delay(pace.share) if number % 8 == 0 else 0.0
+        apart = max(pace.spacing, STEP + waited)
+        pace.stepped(STEP, waited, apart)
+        if int(passed + apart) > int(passed):
+            looked(Load(busy=0.3 + used / (passed + apart)), pace)
+        passed, used = passed + apart, used + STEP
+        if passed > 20:
+            break
+    return used / passed
+
+
+def test_beside_others_that_make_everybody_wait_a_walk_takes_what_they_leave() -> None:
+    """Trials cost it a tenth or so."""
+    unhindered = taken(lambda _: 0.0)
+    assert unhindered == pytest.approx(BUSY - 0.3, rel=0.05)
+    assert taken(lambda _: 3 * BUDGET) > 0.6 * unhindered
+
+
+def test_a_walk_that_makes_others_wait_takes_as_much_as_they_bear() -> None:
+    """Commands wait six budgets at its full share: it takes what makes them wait for one more than anyway."""
+    assert FLOOR < taken(lambda share: 6 * BUDGET * share / BUSY) * 6 / BUSY < 1.5
 
 
 def test_a_delay_within_the_budget_leaves_the_share() -> None:
     """Between half of it and all of it nothing changes."""
-    pace = felt(0.7 * BUDGET)
+    pace = window(first(), 0.7 * BUDGET)
     assert (pace.share, pace.held_by) == (BUSY, "")
 
 
 def test_the_way_to_the_server_is_no_delay() -> None:
     """A connection with 20 ms there and back is not a server under load."""
-    pace = steps(Pace(BUDGET), 50 * WINDOW, waited=0.020)
-    assert (pace.share, pace.held_by) == (BUSY, "")
+    pace = Pace(BUDGET)
+    for _ in range(10 * WINDOW):
+        assert (steps(pace, 1, used=0.020, waited=0.020).share, pace.held_by) == (BUSY, "")
 
 
 def test_a_way_that_has_become_longer_is_learned() -> None:
     """After a move to another network it is not slowed down for good."""
     pace = steps(Pace(BUDGET), WINDOW, waited=0.010)
-    steps(pace, WINDOW, waited=0.012)
-    assert pace.share < BUSY
+    assert pace.queued(0.012) == pytest.approx(0.002)
     steps(pace, 400, waited=0.012)
-    assert (pace.share, pace.held_by) == (BUSY, "")
+    assert pace.queued(0.012) == 0
 
 
 @pytest.mark.parametrize(("used", "waited"), [(3600.0, -3600.0), (-3600.0, 3600.0)])
@@ -198,25 +311,30 @@ def test_a_clock_that_was_set_during_a_step_has_measured_nothing(used: float, wa
     assert pace.spacing == pytest.approx(STEP / BUSY)
 
 
-def test_the_share_recovers_by_half_in_ten_steps() -> None:
+def test_the_share_recovers_by_half() -> None:
     """When nothing is felt any more; the reason goes when all is given back."""
-    pace = felt(1.5 * BUDGET)
-    assert steps(pace, WINDOW).share == pytest.approx(BUSY / 2 * GROWTH)
+    pace = felt()
+    assert window(pace).share == pytest.approx(BUSY / 2 * GROWTH)
     assert pace.held_by
-    assert steps(pace, WINDOW).share == BUSY
+    assert window(pace).share == BUSY
     assert pace.held_by == ""
 
 
 def test_the_share_never_falls_below_the_floor() -> None:
     """However much is felt, a walk still moves."""
-    assert felt(100 * BUDGET).share == FLOOR
+    pace = first()
+    for _ in range(20):
+        window(pace, 100 * BUDGET, walks=50.0)
+        assert pace.share >= FLOOR
+    assert pace.share == FLOOR
 
 
 def test_steps_are_spaced_by_the_share() -> None:
     """From the beginning of one to that of the next; before the first it is taken for one that fits."""
     assert Pace(BUDGET).spacing == pytest.approx(STEP / BUSY)
     assert steps(Pace(BUDGET), 3).spacing == pytest.approx(STEP / BUSY)
-    assert felt(100 * BUDGET).spacing == pytest.approx(STEP / FLOOR)
+    assert steps(looked(Load(busy=1.0)), 3).spacing == pytest.approx(STEP / FLOOR)
+    assert steps(Pace(BUDGET, share=0.5), 3).spacing == pytest.approx(STEP / 0.5)
 
 
 def test_one_step_that_took_long_is_no_longer_rest() -> None:
@@ -227,9 +345,8 @@ def test_one_step_that_took_long_is_no_longer_rest() -> None:
 
 def walking(pace: Pace, used: float, others: float) -> Pace:
     """Nine steps, between any two of which the other walks take so much of the server."""
-    pace.stepped(used, 0.0, walked=7.0)
-    for number in range(1, WINDOW - 1):
-        pace.stepped(used, 0.0, walked=7.0 + number * (used + others))
+    for number in range(WINDOW - 1):
+        pace.stepped(used, 0.0, used + others, walked=7.0 + number * (used + others))
     return pace
 
 
@@ -239,15 +356,15 @@ def test_steps_of_several_walks_are_apart_by_their_ninth_and_more() -> None:
     assert walking(Pace(BUDGET), used, others=0.0).spacing == pytest.approx(used / BUSY)
     assert walking(Pace(BUDGET), used, others=used).spacing == pytest.approx(1.3 * used)
     pace = walking(Pace(BUDGET), used, others=used)
-    pace.stepped(2 * STEP, 0.0, walked=8.0)
+    pace.stepped(2 * STEP, 0.0, STEP, walked=8.0)
     assert pace.spacing >= 1.3 * used
 
 
 def test_a_walk_that_is_left_alone_rests_by_its_share_again() -> None:
     """As soon as nothing but its own steps has been walked between two of them."""
     pace = walking(Pace(BUDGET), STEP / 2, others=STEP)
-    pace.stepped(STEP / 2, 0.0, walked=9.0)
-    pace.stepped(STEP / 2, 0.0, walked=9.0 + STEP / 2)
+    pace.stepped(STEP / 2, 0.0, STEP, walked=9.0)
+    pace.stepped(STEP / 2, 0.0, STEP, walked=9.0 + STEP / 2)
     assert pace.spacing == pytest.approx(STEP / 2 / BUSY)
 
 
@@ -334,11 +451,11 @@ def test_walks_beside_each_other_are_no_other_work() -> None:
     """What they have all taken is known to each; a look takes nothing of it for tenants'."""
     pace = Pace(BUDGET)
     for number in range(1, 101):
-        pace.stepped(STEP, 0.0, walked=number * 0.008)
+        pace.stepped(STEP, 0.0, 0.008, walked=number * 0.008)
     assert looked(Load(busy=0.85), pace).share == pytest.approx(BUSY - (0.85 - 99 * 0.008 - STEP))
     # Their account may begin anew meanwhile.
-    pace.stepped(STEP, 0.0, walked=0.001)
-    pace.stepped(STEP, 0.0, walked=0.002)
+    pace.stepped(STEP, 0.0, 0.001, walked=0.001)
+    pace.stepped(STEP, 0.0, 0.001, walked=0.002)
     assert looked(Load(busy=0.5), pace).share == pytest.approx(BUSY - 0.499)
 
 
@@ -361,10 +478,12 @@ def test_a_look_gives_back_what_a_look_has_taken() -> None:
     pace = looked(Load(busy=0.8))
     assert looked(Load(busy=0.3), pace).held_by == ""
     assert pace.share == pytest.approx(BUSY - 0.8)
-    assert steps(pace, 6 * WINDOW).share == pytest.approx(BUSY - 0.3)
+    for _ in range(6):
+        window(pace)
+    assert pace.share == pytest.approx(BUSY - 0.3)
 
 
-@pytest.mark.parametrize("held", [felt(1.5 * BUDGET), felt(100 * BUDGET), looked(Load(busy=1.0))])
+@pytest.mark.parametrize("held", [felt(), window(first(), 1.5 * BUDGET), looked(Load(busy=1.0))])
 def test_a_look_at_an_idle_server_gives_all_of_the_share_back_at_once(held: Pace) -> None:
     """Whatever it was that commands seemed to wait for, it was not the server, or it has gone."""
     assert held.share < BUSY
@@ -393,10 +512,10 @@ loads = st.builds(
     blocked=st.integers(0, 10**6),
     blocked_usually=st.integers(0, 10**6),
 )
-events = st.lists(st.tuples(seconds, seconds) | loads, max_size=60)
+events = st.lists(st.tuples(seconds, seconds, st.floats(0, 10)) | loads, max_size=60)
 
 
-def after(pace: Pace, happened: list[tuple[float, float] | Load]) -> Pace:
+def after(pace: Pace, happened: list[tuple[float, float, float] | Load]) -> Pace:
     """A pace that has taken all of this in."""
     for event in happened:
         if isinstance(event, Load):
@@ -408,7 +527,7 @@ def after(pace: Pace, happened: list[tuple[float, float] | Load]) -> Pace:
 
 @given(events, st.floats(1e-5, 1))
 def test_whatever_happens_a_walk_moves_and_stays_within_its_bounds(
-    happened: list[tuple[float, float] | Load], budget: float
+    happened: list[tuple[float, float, float] | Load], budget: float
 ) -> None:
     """Size, share and spacing, for any steps and any looks."""
     pace = after(Pace(budget), happened)
@@ -419,7 +538,7 @@ def test_whatever_happens_a_walk_moves_and_stays_within_its_bounds(
 
 
 @given(events)
-def test_whatever_happened_an_idle_server_is_used_well_again(happened: list[tuple[float, float] | Load]) -> None:
+def test_whatever_happened_an_idle_server_is_used_well_again(happened: list[tuple[float, float, float] | Load]) -> None:
     """Nothing is remembered for good."""
     pace = after(Pace(BUDGET), happened)
     for _ in range(300):
@@ -429,7 +548,7 @@ def test_whatever_happened_an_idle_server_is_used_well_again(happened: list[tupl
 
 
 @given(events)
-def test_full_speed_stays_full_speed(happened: list[tuple[float, float] | Load]) -> None:
+def test_full_speed_stays_full_speed(happened: list[tuple[float, float, float] | Load]) -> None:
     """Whatever the server says."""
     pace = after(Pace(None), happened)
     assert (pace.keys, pace.spacing, pace.hibernating, pace.held_by) == (KEYS_FULL_SPEED, 0.0, False, "")
