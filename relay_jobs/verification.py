@@ -25,6 +25,8 @@ _REPAIR = Script("repair_job", "engine")
 SAMPLES = 20
 # A writer without the library writes one schema after the other: it is given that long before a second reading.
 _SETTLE_SECONDS = 0.02
+# Doubts of several steps are settled together: when there are so many, or the first of them is so many seconds old.
+_DOUBTS, _DOUBT_SECONDS = 100, 1.0
 # A job whose copies still move after so many readings is called what the last one found.
 _READINGS = 8
 _COUNTED = frozenset(Finding)
@@ -35,7 +37,7 @@ _INSTANT = frozenset({Finding.MISSING.value, _UNINDEXED})
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A job that one reading found not equal; ``fingerprint`` is of both copies."""
+    """A job that one reading found not equal; ``fingerprint`` is of what differs."""
 
     job_id: bytes
     workspace: bytes
@@ -137,19 +139,29 @@ class Verification:
         script = _COMPARE if direction == "legacy" else _EXTRA
         self._steps.look()
         left: list[bytes] = []
-        cursor, first = 0, True
+        doubts: list[Doubt] = []
+        cursor, first, since = 0, True, time.monotonic()
         while cursor or left or first:
-            while self._steps.pace.hibernating:
+            for _ in self._hibernated():
                 yield self._step(direction, cursor, offset)
-                self._steps.hibernate()
             # What the step before had no time for comes first; the cursor lies behind it.
-            reply = self._ask(self._steps.send, script, cursor, microseconds(self._steps.pace.longest), *left)
-            doubts = _doubts(reply[3])
-            self._count(reply[2], doubts)
-            self._settle(doubts, script)
+            reply = self._ask(script, cursor, *left)
+            since = since if doubts else time.monotonic()
+            doubts += self._counted(reply)
             cursor, left, first = cursor if left else int(reply[1]), reply[5], False
             yield self._step(direction, cursor, offset)
             self._steps.rest()
+            over = not cursor and not left
+            if over or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:
+                for _ in self._settle(doubts, script):
+                    yield self._step(direction, cursor, offset)
+                doubts = []
+
+    def _hibernated(self) -> Iterator[None]:
+        """One item for each look at a server that has no room for a step."""
+        while self._steps.pace.hibernating:
+            yield
+            self._steps.hibernate()
 
     def _step(self, direction: str, cursor: int, offset: float) -> VerifyStep:
         fraction = partition_fraction(cursor, 0, 0) if cursor else 1.0
@@ -158,16 +170,23 @@ class Verification:
     def _checked(self) -> int:
         return sum(number for name, number in self._tally.counts.items() if name in _COUNTED)
 
-    def _again(self, script: Script, doubts: list[Doubt]) -> list[Any]:
-        names = [(doubt.job_id,) if script is _COMPARE else (doubt.workspace, doubt.job_id) for doubt in doubts]
-        return self._ask(self._run_at_once, script, 0, "", *(part for name in names for part in name))
+    def _again(self, script: Script, doubts: list[Doubt]) -> Iterator[list[Doubt]]:
+        """Another reading of these jobs, in steps like those of the walk: what each still finds not equal."""
+        by_id = script is _COMPARE
+        names: list[tuple[bytes, ...]] = [(d.job_id,) if by_id else (d.workspace, d.job_id) for d in doubts]
+        while names:
+            for _ in self._hibernated():
+                yield []
+            portion, names = names[: self._steps.pace.keys], names[self._steps.pace.keys :]
+            reply = self._ask(script, 0, *(part for name in portion for part in name))
+            names = [(job_id,) for job_id in reply[5]] + names
+            yield self._counted(reply)
+            self._steps.rest()
 
-    def _run_at_once(self, script: Script, *args: Any) -> list[Any]:
-        return script(self._client, *args)
-
-    def _ask(self, send: Callable[..., list[Any]], script: Script, cursor: int, *args: Any) -> list[Any]:
-        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, self._steps.pace.keys)
-        reply = send(script, (), *head, *args)
+    def _ask(self, script: Script, cursor: int, *names: bytes) -> list[Any]:
+        pace = self._steps.pace
+        head = (self.server, self._scope, self._flag_stage, self._leave_out, cursor, pace.keys)
+        reply = self._steps.send(script, (), *head, microseconds(pace.longest), *names)
         if reply[0] == b"void":
             msg = "the server process is another one; what was compared before proves nothing"
             raise PassVoid(msg)
@@ -175,19 +194,21 @@ class Verification:
             self._record_quarantined(reply[4])
         return reply
 
-    def _settle(self, doubts: list[Doubt], script: Script) -> None:
-        """Read doubtful jobs again until two readings agree; only then is a finding counted."""
+    def _settle(self, doubts: list[Doubt], script: Script) -> Iterator[None]:
+        """Read doubtful jobs again until two readings agree, step by step; only then is a finding counted."""
         for reading in range(_READINGS):
             if not doubts:
                 return
             if any(doubt.finding not in _INSTANT for doubt in doubts):
                 self._sleep(_SETTLE_SECONDS * 2**reading)
             before = {(d.workspace, d.job_id): d for d in doubts}
-            reply = self._again(script, doubts)
-            now = _doubts(reply[3])
-            self._count(reply[2], now)
+            found: list[Doubt] = []
+            for part in self._again(script, doubts):
+                found += part
+                yield
+            yield from self._hibernated()
             doubts = []
-            for doubt in now:
+            for doubt in found:
                 if before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS - 1:
                     self._conclude(doubt)
                 else:
@@ -223,11 +244,14 @@ class Verification:
             raise Fenced(msg)
         return reply[0] == b"ok", reply[1].decode()
 
-    def _count(self, tally: list[bytes], doubts: list[Doubt]) -> None:
+    def _counted(self, reply: list[Any]) -> list[Doubt]:
+        """What a reading found is counted, but for what it doubts."""
+        tally, doubts = reply[2], _doubts(reply[3])
         for name, number in zip(tally[::2], tally[1::2], strict=True):
             self._tally.counts[name.decode()] += int(number)
         for doubt in doubts:
             self._tally.counts[doubt.finding] -= 1
+        return doubts
 
     def _record_quarantined(self, flat: list[bytes]) -> None:
         quads = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)

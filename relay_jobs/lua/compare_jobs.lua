@@ -14,16 +14,23 @@ else
   cursor, keys = scan_some(cursor, K.legacy .. '*', tonumber(ARGV[6]), at_end, time_is_over)
 end
 
--- Both sides as one digest: two readings that differ are of a job that moves.
-local function fingerprint(left, right)
-  local parts = {}
-  for _, key in ipairs({left, right}) do
-    local flat = typed('HGETALL', key) or {}
-    for _, part in ipairs(flat) do parts[#parts + 1] = #part .. ':' .. part end
-    parts[#parts + 1] = 'at ' .. call('PEXPIRETIME', key)
+-- What differs, as one digest; nil if nothing does. Two readings that differ otherwise are of a job that moves.
+local function difference(left, right)
+  local own, parts = by_field(call('HGETALL', left)), {}
+  local function note(name, a, b)
+    if a ~= b then parts[#parts + 1] = cjson.encode({name, a or false, b or false}) end
   end
-  return redis.sha1hex(table.concat(parts, '\n'))
+  local flat = call('HGETALL', right)
+  for i = 1, #flat, 2 do
+    note(flat[i], own[flat[i]], flat[i + 1])
+    own[flat[i]] = nil
+  end
+  for name, value in pairs(own) do note(name, value, nil) end
+  table.sort(parts)
+  return parts[1] and redis.sha1hex(table.concat(parts))
 end
+
+local function expiries(left, right) return call('PEXPIRETIME', left) .. '/' .. call('PEXPIRETIME', right) end
 
 local counts, suspects, quarantined = {}, {}, {}
 local function count(name) counts[name] = (counts[name] or 0) + 1 end
@@ -42,23 +49,25 @@ for _, key in ipairs(keys) do
   elseif leave_out and stage(workspace) == 'legacy' then
     count('filtered')
   else
-    local copy_key, finding, reason = scoped_key(workspace, id), 'equal', nil
+    local copy_key, finding, reason, print = scoped_key(workspace, id), 'equal', nil, ''
     local alike = identical(key, copy_key)
     local copy = alike and 'whole' or scoped_state(workspace, id)
     if copy ~= 'whole' then
       finding, reason = 'missing', copy
     elseif not same_expiry(key, copy_key) then
-      finding, reason = 'different', 'expiry'
-    elseif not alike and not same_fields(key, copy_key) then
-      finding, reason = 'different', 'content'
+      finding, reason, print = 'different', 'expiry', expiries(key, copy_key)
     else
-      reason = index_fault(workspace, id, enqueued_at)
-      if reason then finding = 'unindexed' end
+      local differs = not alike and difference(key, copy_key)
+      if differs then
+        finding, reason, print = 'different', 'content', differs
+      else
+        reason = index_fault(workspace, id, enqueued_at)
+        if reason then finding = 'unindexed' end
+      end
     end
     count(finding)
     if reason then
       -- A job without its copy cannot differ halfway: whether it got one is all that a second reading asks.
-      local print = finding == 'different' and fingerprint(key, copy_key) or ''
       for _, part in ipairs({id, workspace, finding, reason, print}) do suspects[#suspects + 1] = part end
     end
   end

@@ -87,7 +87,7 @@ def test_what_was_mended_on_another_server_process_does_not_open_new_first(
     state(world)
     world.client.save()
     mending = iter(world.migration.verify(repair=True, run="mender"))
-    assert [next(mending).direction for _ in range(2)] == ["legacy", "workspace"]
+    assert next(step.direction for step in mending if step.direction != "legacy") == "workspace"
     die()
     list(mending)
     with pytest.raises(GateRefused, match="another server process"):

@@ -384,7 +384,7 @@ VERIFICATION = (
         "a verification compares every byte",
         "6",
         "copies that differ are called equal",
-        lua("compare_jobs", "elseif not alike and not same_fields(key, copy_key) then", "elseif false then"),
+        lua("compare_jobs", "local differs = not alike and difference(key, copy_key)", "local differs = false"),
     ),
     guard(
         "a verification asks for the whole copy",

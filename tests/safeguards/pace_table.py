@@ -317,10 +317,34 @@ POLITENESS = (
         "a server at its limit is read at full pace",
         Edit(
             "verification.py",
-            "            while self._steps.pace.hibernating:\n"
-            "                yield self._step(direction, cursor, offset)\n"
-            "                self._steps.hibernate()\n",
+            "            for _ in self._hibernated():\n                yield self._step(direction, cursor, offset)\n",
             "",
+        ),
+    ),
+    guard(
+        "a repair hibernates",
+        "pace",
+        "a server without memory refuses what a repair writes, and the verification ends",
+        Edit("verification.py", "            yield from self._hibernated()\n", ""),
+    ),
+    guard(
+        "doubts are settled together",
+        "pace",
+        "a verification of many differences rests before the second reading of each",
+        Edit(
+            "verification.py",
+            "if over or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:",
+            "if True:",
+        ),
+    ),
+    guard(
+        "doubts are read again in steps",
+        "pace",
+        "a hundred large jobs that differ block the server while they are read again",
+        Edit(
+            "verification.py",
+            "portion, names = names[: self._steps.pace.keys], names[self._steps.pace.keys :]",
+            "portion, names = names, []",
         ),
     ),
     guard(
