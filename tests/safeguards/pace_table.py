@@ -145,7 +145,7 @@ POLITENESS = (
         "a wait at an idle server calls for a look",
         "pace",
         "a load that comes right after a look is met at full pace for a second",
-        Edit("pace.py", "            self.startled = self.startled or delay > self.budget\n", ""),
+        Edit("pace.py", "self.startled = self.startled or delay > self.budget", "pass"),
     ),
     guard(
         "a startled walk looks again soon",

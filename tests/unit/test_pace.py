@@ -234,6 +234,7 @@ def test_a_delay_of_five_times_what_is_allowed_is_tried_whatever_is_known() -> N
 def test_a_burst_of_the_tenants_is_not_felt() -> None:
     """They come in bursts: some steps in a row wait, and of all in that time they are few."""
     pace = steps(first(), WINDOW, waited=4 * BUDGET)
+    assert (pace.share, pace.held_by) == (BUSY, "")
     assert (window(pace).share, pace.held_by) == (BUSY, "")
 
 
@@ -306,6 +307,7 @@ def test_a_way_that_has_become_longer_is_learned() -> None:
 def test_a_clock_that_was_set_during_a_step_has_measured_nothing(used: float, waited: float) -> None:
     """The server's clock jumped an hour, either way: neither the size nor the share is of it, then or later."""
     pace = steps(steps(Pace(BUDGET), 3), 1, used=used, waited=waited)
+    assert (pace.keys, pace.share, pace.spacing) == (KEYS_FIRST, BUSY, pytest.approx(STEP / BUSY))
     steps(pace, 50 * WINDOW, waited=0.3 * BUDGET)
     assert (pace.keys, pace.share, pace.held_by) == (KEYS_FIRST, BUSY, "")
     assert pace.spacing == pytest.approx(STEP / BUSY)
