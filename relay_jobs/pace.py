@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from relay_jobs.load import Load, excesses
 
-# Steps that one decision looks at, and for how long those at least on which the share is decided: tenants come in
-# bursts, and ten steps may be one of them.
+# Steps that one decision looks at. The share is decided on those of so many seconds at least: tenants come in bursts,
+# and ten steps may be one of them.
 WINDOW, WINDOW_SECONDS = 10, 0.2
 GROWTH = 1.5
 OVERRUN = 5
-_CUT = _TRIAL = 10
+_CUT = 10
 KEYS_FIRST, KEYS_MOST, KEYS_FULL_SPEED = 16, 1_000, 2_000
 # Keys below which time does not shrink a step, by the seconds of the budget and up to the first size: the hiccups of a
 # slow machine would, down to what every step costs. Where keys are large its clock ends it.
@@ -40,8 +40,11 @@ _APART = 1.3
 _FIRST_SECONDS = 0.001
 # Seconds by which two sums of the same steps differ.
 _ROUNDED = 1e-5
-# Seconds for which one knows what is waited for anyway.
-KNOWN_SECONDS = 2.0
+# A walk on trial takes a tenth of what a look leaves it. It learns something while all walks take a third at most: of
+# up to four, each a step at a time, one may be on trial and the others not.
+_TRIAL, _TRIAL_OF_ALL = 1 / 10, 1 / 3
+# Seconds for which one knows what is waited for anyway, and at least so many times those of the trial.
+KNOWN_SECONDS, _KNOWN_TIMES = 2.0, 10
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
 REST_MOST = 10.0
 
@@ -94,11 +97,11 @@ class _Share:
     most: float = BUSY
     now: float = BUSY
     felt: str = ""
-    _anyway: float | None = None
+    _anyway: float = 0.0
     _known_for: float = 0.0
     _before_trial: tuple[float, float] | None = None
     _delays: list[float] = field(default_factory=list)
-    _taken: float = 0.0
+    _calm: int = 0
     _seconds: float = 0.0
 
     def stepped(self, delay: float, taken: float, seconds: float) -> None:
@@ -110,40 +113,41 @@ class _Share:
             seconds: since the beginning of the step before.
         """
         self._delays.append(delay)
-        self._taken += taken
         self._seconds += seconds
+        self._known_for -= seconds
+        # Step by step: behind a pause walks are there as before it.
+        little = self.most * (_TRIAL if self._before_trial is None else _TRIAL_OF_ALL)
+        self._calm += taken <= max(little, 2 * FLOOR) * seconds
         if len(self._delays) >= WINDOW and self._seconds >= WINDOW_SECONDS:
-            # On trial it may be one of four walks, of which the others are not.
-            little = self.most * (1 / _TRIAL if self._before_trial is None else 1 / 3)
-            self._decide(_ninth(self._delays), hardly_there=self._taken <= little * self._seconds)
-            self._delays.clear()
-            self._taken = self._seconds = 0.0
+            self._decide(_ninth(self._delays), hardly_there=self._calm >= 0.9 * len(self._delays))
+            self._begin()
 
-    def looked(self, most: float, elapsed: float, *, idle: bool) -> None:
+    def looked(self, most: float, *, idle: bool) -> None:
         """Take in what a look at the server allows at most."""
         self.most = most
-        self.now = min(self.now, most)
-        self._known_for += elapsed
-        if self._known_for > KNOWN_SECONDS:
-            self._anyway = None
+        if self.now >= most:
+            self.now, self.felt = most, ""
         if idle:
             # Whatever seemed to be felt before one knew.
             self.now, self.felt, self._before_trial = most, "", None
+            self._begin()
+
+    def _begin(self) -> None:
+        self._delays.clear()
+        self._calm, self._seconds = 0, 0.0
 
     def _decide(self, delay: float, *, hardly_there: bool) -> None:
         if hardly_there:
-            self._anyway, self._known_for = delay, 0.0
-        anyway = self._anyway or 0.0
+            self._anyway, self._known_for = delay, max(KNOWN_SECONDS, _KNOWN_TIMES * self._seconds)
+        anyway = self._anyway if self._known_for > 0 else 0.0
         # A tenant may come to wait so much longer, or twice as long.
         allowed = anyway + max(self.budget, anyway)
         if self._before_trial is not None:
             (share, felt), self._before_trial = self._before_trial, None
             self._set(share if felt <= allowed else share / 2)
-        elif delay > OVERRUN * allowed or (delay > allowed and self._anyway is None):
-            self._before_trial = self.now, delay
-            self._set(min(self.now, self.most / _TRIAL), delay)
         elif delay > allowed:
-            self._set(self.now / 2, delay)
+            self._before_trial = self.now, delay
+            self._set(min(self.now, self.most * _TRIAL), delay)
         elif delay < (anyway + allowed) / 2:
             self._set(self.now * GROWTH)
 
@@ -241,6 +245,13 @@ class Pace:
         else:
             self._share.stepped(delay, taken, seconds)
 
+    def worked(self, seconds: float) -> float:
+        """Take in what is no step, and took so many seconds of the server: how long to rest behind it."""
+        if self.budget is None:
+            return 0.0
+        self._own += seconds
+        return seconds / self.share - seconds
+
     def queued(self, waited: float) -> float:
         """Seconds of those for which a step's client has waited that are not the way there and back."""
         return 0.0 if self._way is None else max(0.0, waited - self._way)
@@ -264,7 +275,7 @@ class Pace:
             self.hibernating |= limit.stops and excess >= stop_at
             if BUSY * (1 - excess) < most:
                 most, self._seen = max(FLOOR, BUSY * (1 - excess)), limit.say(load)
-        self._share.looked(most, elapsed, idle=self._idle)
+        self._share.looked(most, idle=self._idle)
 
     @property
     def _idle(self) -> bool:

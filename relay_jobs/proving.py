@@ -91,7 +91,7 @@ class RecordedVerification:
 
     @property
     def verdict(self) -> Verdict:
-        """The result so far; final once it was iterated to its end."""
+        """The result so far, without what is still to be read again; final once it was iterated to its end."""
         return self._engine.verdict
 
     def _hold_lease(self, *, wait: bool) -> None:

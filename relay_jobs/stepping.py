@@ -4,16 +4,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
 from relay_jobs.load import Load
-from relay_jobs.pace import Pace
+from relay_jobs.pace import REST_MOST, Pace
 from relay_jobs.scripting import Arg, Script
 
 Sleep = Callable[[float], None]
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 # Soonest, when something has come up.
@@ -50,8 +51,8 @@ class Steps:
         self.pace = pace
         self._looker = Looker(client)
         self._looked_at: float | None = None
-        self._began = self._before = clock()
-        self._waited = 0.0
+        self._began = self._waited = 0.0
+        self._stepped_at: float | None = None
         self.used = 0.0
 
     def send(self, script: Script, keys: tuple[bytes, ...], *args: Arg, read_only: bool | None = None) -> list[Any]:
@@ -60,7 +61,7 @@ class Steps:
         Raises:
             redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
         """
-        self._before, self._began = self._began, self._clock()
+        self._began = self._clock()
         if not self.pace.polite:
             return script(self._client, keys, *args, read_only=read_only)
         reply, used = script.timed(self._client, keys, *args, read_only=read_only)
@@ -78,7 +79,9 @@ class Steps:
             next_in: seconds from the beginning of the step to the next one, if that is not for this walk to say.
             walked: seconds of the server that all walks have taken so far, if that is known.
         """
-        self.pace.stepped(self.used, self._waited, self._began - self._before, walked)
+        since = 0.0 if self._stepped_at is None else self._began - self._stepped_at
+        self._stepped_at = self._began
+        self.pace.stepped(self.used, self._waited, since, walked)
         self.look()
         # A turn counts from when the server was at the step, not from when that was sent.
         queued = 0.0 if next_in is None else self.pace.queued(self._waited)
@@ -86,6 +89,15 @@ class Steps:
         wanted = min(spacing, self._began + queued + spacing - self._clock())
         if max(wanted, at_least) > 0:
             self._sleep(max(wanted, at_least))
+
+    def work(self, act: Callable[[], T]) -> T:
+        """What is no step, as the repair of one job, and a rest behind it by the share that walks may take."""
+        began = self._clock()
+        result = act()
+        rest = self.pace.worked(self._clock() - began)
+        if rest > 0:
+            self._sleep(min(rest, REST_MOST))
+        return result
 
     def hibernate(self) -> None:
         """Rest until the next look at the server."""

@@ -117,7 +117,7 @@ class Verification:
 
     @property
     def verdict(self) -> Verdict:
-        """The result so far; final once :meth:`steps` is exhausted."""
+        """The result so far, without what is still to be read again; final once :meth:`steps` is exhausted."""
         counts, tally = self._tally.counts, self._tally
         findings = {finding.value: counts[finding.value] for finding in Finding}
         others = {name: counts[name] for name in ("unindexed", "malformed", "third_generation", "filtered")}
@@ -140,19 +140,20 @@ class Verification:
         self._steps.look()
         left: list[bytes] = []
         doubts: list[Doubt] = []
-        cursor, first, since = 0, True, time.monotonic()
+        cursor, first, since = 0, True, 0.0
         while cursor or left or first:
             for _ in self._hibernated():
                 yield self._step(direction, cursor, offset)
             # What the step before had no time for comes first; the cursor lies behind it.
             reply = self._ask(script, cursor, *left)
-            since = since if doubts else time.monotonic()
+            if not doubts:
+                since = time.monotonic()
             doubts += self._counted(reply)
             cursor, left, first = cursor if left else int(reply[1]), reply[5], False
             yield self._step(direction, cursor, offset)
             self._steps.rest()
-            over = not cursor and not left
-            if over or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:
+            more = cursor or left
+            if not more or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:
                 for _ in self._settle(doubts, script):
                     yield self._step(direction, cursor, offset)
                 doubts = []
@@ -173,7 +174,10 @@ class Verification:
     def _again(self, script: Script, doubts: list[Doubt]) -> Iterator[list[Doubt]]:
         """Another reading of these jobs, in steps like those of the walk: what each still finds not equal."""
         by_id = script is _COMPARE
-        names: list[tuple[bytes, ...]] = [(d.job_id,) if by_id else (d.workspace, d.job_id) for d in doubts]
+        # SCAN may have given one twice.
+        names: list[tuple[bytes, ...]] = list(
+            dict.fromkeys((d.job_id,) if by_id else (d.workspace, d.job_id) for d in doubts)
+        )
         while names:
             for _ in self._hibernated():
                 yield []
@@ -196,9 +200,8 @@ class Verification:
 
     def _settle(self, doubts: list[Doubt], script: Script) -> Iterator[None]:
         """Read doubtful jobs again until two readings agree, step by step; only then is a finding counted."""
-        for reading in range(_READINGS):
-            if not doubts:
-                return
+        reading = 0
+        while doubts:
             if any(doubt.finding not in _INSTANT for doubt in doubts):
                 self._sleep(_SETTLE_SECONDS * 2**reading)
             before = {(d.workspace, d.job_id): d for d in doubts}
@@ -206,11 +209,16 @@ class Verification:
             for part in self._again(script, doubts):
                 found += part
                 yield
-            yield from self._hibernated()
-            doubts = []
+            if self._run is not None and self._steps.pace.hibernating:
+                # Nothing is mended by a reading from before.
+                doubts = found
+                continue
+            doubts, reading = [], reading + 1
             for doubt in found:
-                if before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS - 1:
+                if before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS:
                     self._conclude(doubt)
+                    if self._run is not None:
+                        yield
                 else:
                     doubts.append(doubt)
 
@@ -238,7 +246,8 @@ class Verification:
             keys.WORKSPACE_PREFIX + doubt.workspace + b":" + doubt.job_id,
             keys.INDEX_PREFIX + doubt.workspace,
         )
-        reply = _REPAIR(self._client, where, doubt.workspace, doubt.job_id, self._flag_stage, run)
+        args = (doubt.workspace, doubt.job_id, self._flag_stage, run)
+        reply = self._steps.work(lambda: _REPAIR(self._client, where, *args))
         if reply[0] == b"fenced":
             msg = f"{decode_id(reply[1])} has taken over the lease; the repair ends"
             raise Fenced(msg)

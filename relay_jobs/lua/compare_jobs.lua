@@ -30,7 +30,6 @@ local function difference(left, right)
   return parts[1] and redis.sha1hex(table.concat(parts))
 end
 
-local function expiries(left, right) return call('PEXPIRETIME', left) .. '/' .. call('PEXPIRETIME', right) end
 
 local counts, suspects, quarantined = {}, {}, {}
 local function count(name) counts[name] = (counts[name] or 0) + 1 end
@@ -55,7 +54,8 @@ for _, key in ipairs(keys) do
     if copy ~= 'whole' then
       finding, reason = 'missing', copy
     elseif not same_expiry(key, copy_key) then
-      finding, reason, print = 'different', 'expiry', expiries(key, copy_key)
+      finding, reason = 'different', 'expiry'
+      print = call('PEXPIRETIME', key) .. '/' .. call('PEXPIRETIME', copy_key)
     else
       local differs = not alike and difference(key, copy_key)
       if differs then

@@ -291,10 +291,12 @@ def test_a_repair_that_hibernates_stays_the_holder(
     left: list[int] = []
 
     def time_passes() -> None:
-        left.append(client.pttl(keys.LEASE))
-        client.pexpire(keys.LEASE, 2_000)
+        if sleep.rests[-1] == LOOK_SECONDS:
+            left.append(client.pttl(keys.LEASE))
+            client.pexpire(keys.LEASE, 2_000)
 
-    checking, held = Polite(client, Hook(time_passes)).migration.verify(repair=True, run="mender"), 0
+    sleep = Hook(time_passes)
+    checking, held = Polite(client, sleep).migration.verify(repair=True, run="mender"), 0
     for step in checking:
         held += step.held_by.endswith(MEMORY)
         if held == 3:
@@ -391,8 +393,7 @@ def test_a_verification_of_large_jobs_ends_its_steps_in_time(client: redis.Redis
     checking = world.migration.verify(repair=repair, run="mender")
     sizes = steps_of(checking)
     assert (checking.verdict.equal, sum(sizes)) == (24, 24)
-    # What is mended counts once all of it is read again, in steps as well.
-    assert len(sizes) >= 2 * 24 / 5 if repair else max(sizes) <= 5, sizes
+    assert max(sizes) <= 5, sizes
 
 
 def test_large_jobs_that_differ_are_read_again_in_steps(client: redis.Redis, world: World) -> None:
@@ -400,9 +401,11 @@ def test_large_jobs_that_differ_are_read_again_in_steps(client: redis.Redis, wor
     for name in large(client, 24):
         client.copy(f"ai:jobs:{name}", f"ai:job:acme:{name}")
         client.hset(f"ai:jobs:{name}", "status", "failed")
-    client.config_resetstat()
-    assert world.verify().different == 24
-    assert client.info("commandstats")["cmdstat_evalsha_ro"]["calls"] >= 2 * 24 / 5
+    checking = world.migration.verify()
+    # The last steps are those of the second reading, and one along the other schema.
+    sizes = [step.direction for step in checking].count("legacy")
+    assert checking.verdict.different == 24
+    assert sizes >= 2 * 24 / 2
 
 
 def test_what_is_doubted_is_read_again_in_steps(client: redis.Redis) -> None:
@@ -426,7 +429,7 @@ def test_differences_of_many_steps_are_waited_for_together(client: redis.Redis, 
     found = Polite(client, rests).verify()
     assert found.different == 800
     # Ten at once by their number, and some by their age where the machine is slow; there are fifty steps or more.
-    assert rests.count(0.02) < 25
+    assert 0 < rests.count(0.02) < 25
 
 
 @pytest.mark.parametrize("budget", [0.001, 1, 50])

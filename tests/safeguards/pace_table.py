@@ -58,32 +58,48 @@ POLITENESS = (
         Edit("pace.py", "growth = min(GROWTH, max(", "growth = min(1000, max("),
     ),
     guard(
-        "a very long delay is tried whatever is known",
-        "pace",
-        "a walk meets a new load by what it knows of the old one",
-        Edit(
-            "pace.py",
-            "delay > OVERRUN * allowed or (delay > allowed and self._anyway is None)",
-            "delay > allowed and self._anyway is None",
-        ),
-    ),
-    guard(
         "what is waited for anyway is not taken for the walk's doing",
         "pace",
         "beside tenants that make everybody wait a walk crawls for as long as they do",
-        Edit("pace.py", "            self._anyway, self._known_for = delay, 0.0\n", "            pass\n"),
+        Edit("pace.py", "self._anyway, self._known_for = delay,", "self._anyway, self._known_for = 0.0,"),
     ),
     guard(
         "what is waited for anyway is soon unknown again",
         "pace",
         "after a load that has gone a walk may make everybody wait as long as that did",
-        Edit("pace.py", "            self._anyway = None\n", "            pass\n"),
+        Edit("pace.py", "self._anyway if self._known_for > 0 else 0.0", "self._anyway"),
     ),
     guard(
         "only who takes little knows what is waited for anyway",
         "pace",
         "a walk takes what it makes others wait for for what they wait for anyway",
-        Edit("pace.py", "self.most * (1 / _TRIAL if self._before_trial is None else 1 / 3)", "self.most / 3"),
+        Edit("pace.py", "(_TRIAL if self._before_trial is None else _TRIAL_OF_ALL)", "_TRIAL_OF_ALL"),
+    ),
+    guard(
+        "a pause is no trial",
+        "pace",
+        "behind a pause a walk takes what it makes others wait for for what they wait for anyway",
+        Edit("pace.py", "self._calm >= 0.9 * len(self._delays)", "self._calm > 0"),
+    ),
+    guard(
+        "a long trial is remembered for longer",
+        "pace",
+        "where steps are long a walk is on trial for most of the time",
+        Edit("pace.py", "max(KNOWN_SECONDS, _KNOWN_TIMES * self._seconds)", "KNOWN_SECONDS"),
+    ),
+    guard(
+        "a repair rests as its walk does",
+        "pace",
+        "a hundred repairs in a row take all of the server",
+        Edit("stepping.py", "rest = self.pace.worked(self._clock() - began)", "rest = 0.0"),
+    ),
+    guard(
+        "only steps count for how much a walk takes",
+        "pace",
+        "a walk that asks for its turn seems to take much, and crawls beside tenants that make everybody wait",
+        Edit(
+            "stepping.py", "since = 0.0 if self._stepped_at is None else self._began - self._stepped_at", "since = 0.0"
+        ),
     ),
     guard(
         "a burst of the tenants is not felt",
@@ -97,7 +113,7 @@ POLITENESS = (
         "a felt delay halves the share",
         "pace",
         "tenants wait for as long as the walk lasts",
-        Edit("pace.py", "            self._set(self.now / 2, delay)\n", "            pass\n"),
+        Edit("pace.py", "share if felt <= allowed else share / 2", "share"),
     ),
     guard(
         "a walk leaves the server's other work its room",
@@ -325,7 +341,7 @@ POLITENESS = (
         "a repair hibernates",
         "pace",
         "a server without memory refuses what a repair writes, and the verification ends",
-        Edit("verification.py", "            yield from self._hibernated()\n", ""),
+        Edit("verification.py", "if self._run is not None and self._steps.pace.hibernating:", "if False:"),
     ),
     guard(
         "doubts are settled together",
@@ -333,7 +349,7 @@ POLITENESS = (
         "a verification of many differences rests before the second reading of each",
         Edit(
             "verification.py",
-            "if over or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:",
+            "if not more or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:",
             "if True:",
         ),
     ),

@@ -256,8 +256,29 @@ def test_a_walk_that_rests_between_its_steps_takes_little() -> None:
     resting = stepping(Pace(0.001))
     run(resting, 100, at_least=0.02)
     resting[1].way = 0.0051
-    run(resting, 100, at_least=0.02)
-    assert resting[0].pace.held_by == ""
+    for _ in range(100):
+        run(resting, at_least=0.02)
+        assert resting[0].pace.held_by == ""
+
+
+def test_only_steps_count_for_how_much_a_walk_takes() -> None:
+    """Between two of them it may ask for its turn, again and again."""
+    asking = stepping(Pace(0.001))
+    run(asking, 500)
+    asking[1].way = 0.0016
+    for _ in range(50):
+        run(asking)
+        for _ in range(30):
+            asking[0].send(cast("Script", asking[1]), ())
+        assert asking[0].pace.held_by == ""
+
+
+def test_work_that_is_no_step_is_rested_for() -> None:
+    """By the share; at full speed not at all."""
+    for pace, rests in ((Pace(0.001, share=0.5), [pytest.approx(0.0006)]), (Pace(None), [])):
+        steps, script, clock, _ = stepping(pace)
+        assert steps.work(lambda script=script: script.timed()[0]) == [b"ok"]
+        assert clock.rests == rests
 
 
 @pytest.mark.parametrize(("pace", "how"), [(Pace(0.001), "timed"), (Pace(None), "plain")])
