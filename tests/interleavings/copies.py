@@ -97,6 +97,13 @@ class Instant:
             return "missing" if left else "extra"
         return "nothing"
 
+    def difference(self, workspace: str, job_id: str) -> object:
+        """In what its two copies differ: their expiries, or the fields that are not the same."""
+        left, right = self.valid_legacy(workspace, job_id), self.whole_scoped(workspace, job_id)
+        if not left or not right or left.expiry != right.expiry:
+            return left and left.expiry, right and right.expiry
+        return (left.fields or {}).items() ^ (right.fields or {}).items()
+
     def quarantined(self, job_id: str) -> bool:
         """Whether there is a legacy key that is no valid job."""
         return job_id in self.legacy and self.legacy[job_id].owner(job_id) is None

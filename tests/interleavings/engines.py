@@ -97,11 +97,8 @@ def _judge_verdict(process: Process, begun: int, verdict: Verdict) -> None:
 
 def _stood_still(world: World, readings: Sequence[Instant]) -> bool:
     """Whether some job was different in the same way at two readings."""
-    pairs = [
-        [(at.valid_legacy(w, j), at.whole_scoped(w, j)) for at in readings if at.finding(w, j) == "different"]
-        for w, j in world.places
-    ]
-    return any(found.count(pair) >= 2 for found in pairs for pair in found)
+    differences = [[at.difference(w, j) for at in readings if at.finding(w, j) == "different"] for w, j in world.places]
+    return any(found.count(difference) >= 2 for found in differences for difference in found)
 
 
 def _judge_repair(process: Process, begun: int, verdict: Verdict) -> None:
