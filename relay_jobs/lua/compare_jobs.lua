@@ -17,8 +17,9 @@ end
 -- What differs, as one digest; nil if nothing does. Two readings that differ otherwise are of a job that moves.
 local function difference(left, right)
   local own, parts = by_field(call('HGETALL', left)), {}
+  local function sized(text) return text and #text .. ':' .. text or '-' end
   local function note(name, a, b)
-    if a ~= b then parts[#parts + 1] = cjson.encode({name, a or false, b or false}) end
+    if a ~= b then parts[#parts + 1] = sized(name) .. sized(a) .. sized(b) end
   end
   local flat = call('HGETALL', right)
   for i = 1, #flat, 2 do
