@@ -43,6 +43,8 @@ _ROUNDED = 1e-5
 # A walk on trial takes a tenth of what a look leaves it. It learns something while all walks take a third at most: of
 # up to four, each a step at a time, one may be on trial and the others not.
 _TRIAL, _TRIAL_OF_ALL = 1 / 10, 1 / 3
+# What a share is less for, in words.
+_FELT, _TRIED = "what the tenants feel: commands wait", "a trial of whether it is why commands wait"
 # Seconds for which one knows what is waited for anyway, and at least so many times those of the trial.
 KNOWN_SECONDS, _KNOWN_TIMES = 2.0, 10
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
@@ -144,19 +146,19 @@ class _Share:
         allowed = anyway + max(self.budget, anyway)
         if self._before_trial is not None:
             (share, felt), self._before_trial = self._before_trial, None
-            self._set(share if felt <= allowed else share / 2)
+            self._set(share if felt <= allowed else share / 2, f"{_FELT} {felt * 1000:.1f} ms")
         elif delay > allowed:
             self._before_trial = self.now, delay
-            self._set(min(self.now, self.most * _TRIAL), delay)
+            self._set(min(self.now, self.most * _TRIAL), f"{_TRIED} {delay * 1000:.1f} ms")
         elif delay < (anyway + allowed) / 2:
             self._set(self.now * GROWTH)
 
-    def _set(self, share: float, delay: float | None = None) -> None:
+    def _set(self, share: float, felt: str | None = None) -> None:
         self.now = max(FLOOR, min(self.most, share))
-        if delay is not None:
-            self.felt = f"what the tenants feel: commands wait {delay * 1000:.1f} ms"
-        elif self.now == self.most:
+        if self.now == self.most:
             self.felt = ""
+        elif felt is not None:
+            self.felt = felt
 
 
 class Pace:
@@ -250,7 +252,7 @@ class Pace:
         if self.budget is None:
             return 0.0
         self._own += seconds
-        return seconds / self.share - seconds
+        return min(seconds / self.share - seconds, REST_MOST)
 
     def queued(self, waited: float) -> float:
         """Seconds of those for which a step's client has waited that are not the way there and back."""

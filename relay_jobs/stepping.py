@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import redis
 
 from relay_jobs.load import Load
-from relay_jobs.pace import REST_MOST, Pace
+from relay_jobs.pace import Pace
 from relay_jobs.scripting import Arg, Script
 
 Sleep = Callable[[float], None]
@@ -96,7 +96,7 @@ class Steps:
         result = act()
         rest = self.pace.worked(self._clock() - began)
         if rest > 0:
-            self._sleep(min(rest, REST_MOST))
+            self._sleep(rest)
         return result
 
     def hibernate(self) -> None:

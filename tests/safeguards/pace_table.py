@@ -140,6 +140,14 @@ POLITENESS = (
         Edit("pace.py", "return min(REST_MOST, ", "return min(1e9, "),
     ),
     guard(
+        "no rest behind a repair is longer than a lease bears",
+        "9",
+        "a walk loses its lease while it rests behind a repair that took long",
+        Edit(
+            "pace.py", "return min(seconds / self.share - seconds, REST_MOST)", "return seconds / self.share - seconds"
+        ),
+    ),
+    guard(
         "a replica that is silent is behind",
         "pace",
         "a replica that is gone is overrun",

@@ -184,7 +184,7 @@ def test_a_delay_is_tried_for_a_moment() -> None:
     """Commands that wait longer than the budget: it takes a tenth until it knows why, and says so."""
     pace = window(first(), 1.5 * BUDGET)
     assert pace.share == pytest.approx(BUSY / 10)
-    assert pace.held_by == "what the tenants feel: commands wait 0.4 ms"
+    assert pace.held_by == "a trial of whether it is why commands wait 0.4 ms"
 
 
 def test_a_delay_that_goes_with_the_walk_halves_its_share() -> None:
@@ -579,6 +579,7 @@ def test_whatever_happens_a_walk_moves_and_stays_within_its_bounds(
     assert min(KEYS_FIRST, max(1, round(budget * KEYS_LEAST))) <= pace.keys <= KEYS_MOST
     assert FLOOR <= pace.share <= BUSY
     assert 0 <= pace.spacing <= REST_MOST
+    assert 0 <= pace.worked(1000.0) <= REST_MOST
     assert pace.held_by or not pace.hibernating
 
 

@@ -248,7 +248,7 @@ def test_what_a_step_waited_is_what_its_server_did_not_use() -> None:
     polite[1].way = 0.0011
     assert held(200) == {""}
     polite[1].way = 0.0016
-    assert {reason[:39] for reason in held(200)} == {"", "what the tenants feel: commands wait 1."}
+    assert {reason[:44] for reason in held(200)} == {"", "a trial of whether it is why commands wait 1"}
 
 
 def test_a_walk_that_rests_between_its_steps_takes_little() -> None:
