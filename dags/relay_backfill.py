@@ -61,7 +61,7 @@ PARAMS = {
         minimum=1,
         section="Limits",
         title="Keys a second, all partitions together",
-        description_md="Examined keys at most, foreign ones too. Empty: as fast as the tenants do not notice.",
+        description_md="Examined keys at most, foreign ones too. Empty: gives way to the tenants.",
     ),
     "rps_per_slot": Param(
         None,

@@ -10,9 +10,10 @@ from prometheus_client import generate_latest, start_http_server
 
 from relay_jobs.cli_options import URL, Json, Url
 from relay_jobs.console import Console
+from relay_jobs.errors import RelayJobsError
 from relay_jobs.exporter import registry
 from relay_jobs.ladder import EVERYONE
-from relay_jobs.narrate import duration
+from relay_jobs.narrate import duration, hibernations
 from relay_jobs.readiness import Plan, cost
 
 
@@ -62,7 +63,15 @@ def preflight(
     """Count what the server holds and predict what a run costs; writes nothing."""
     console = Console(redis_url, as_json)
     with console.reading() as migration:
-        found = migration.preflight(mode="dry_run", rps=rps, max_hours=float("inf"))
+        tell = hibernations(console.warn)
+
+        def watch(held_by: str) -> None:
+            if console.stop.wanted:
+                msg = "interrupted: the preflight is not complete"
+                raise RelayJobsError(msg)
+            tell(held_by)
+
+        found = migration.preflight(mode="dry_run", rps=rps, max_hours=float("inf"), watch=watch)
         strangers = migration.strangers()
         for line in found.lines():
             console.say(line)

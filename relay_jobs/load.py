@@ -39,13 +39,15 @@ LIMITS = (
         of=lambda load: load.memory,
         soft=0.85,
         critical=0.95,
-        say=lambda load: f"memory, {load.memory or 0:.0%} of maxmemory (slower from 85%, not at all from 95%)",
+        say=lambda load: f"memory, {load.memory or 0:.0%} of maxmemory (slower from 85%, none from 95% back to 90%)",
     ),
     Limit(
         of=lambda load: load.replica_seconds,
         soft=2,
         critical=10,
-        say=lambda load: f"a replica, {load.replica_seconds or 0:.0f} s behind (slower from 2 s, not at all from 10 s)",
+        say=lambda load: (
+            f"a replica, {load.replica_seconds or 0:.0f} s behind (slower from 2 s, none from 10 s back to 6 s)"
+        ),
     ),
     Limit(
         # Workers that wait for a job are blocked clients too: only a crowd that was not there before says something.

@@ -10,7 +10,7 @@ from relay_jobs.jobs import parse_job_id
 from relay_jobs.keys import scope_name
 from relay_jobs.ladder import EVERYONE
 from relay_jobs.pace import Pace
-from relay_jobs.preflight import survey
+from relay_jobs.preflight import Watch, survey
 from relay_jobs.progress import BatchReport, Phase, Summary
 from relay_jobs.proving import RecordedVerification
 from relay_jobs.readiness import Plan, Preflight, examine
@@ -25,7 +25,7 @@ from relay_jobs.terms import Batch, parse_batch, parse_scope, positive
 class Migration(Steering):
     """Everything that can be done to one server's jobs; see :class:`Steering` for its arguments."""
 
-    def preflight(
+    def preflight(  # noqa: PLR0913 -- one keyword for each option of a run
         self,
         *,
         mode: str = "staged",
@@ -37,8 +37,11 @@ class Migration(Steering):
         partitions: int | Literal["auto"] = "auto",
         batch: Batch = "auto",
         max_hours: float = 24.0,
+        watch: Watch = lambda _: None,
     ) -> Preflight:
         """Walk the keyspace once, by read commands only, and judge a run before it writes.
+
+        ``watch`` is told before each step why the walk hibernates, '' if it does not; what it raises ends the walk.
 
         Raises:
             Refused: every reason against the run.
@@ -55,7 +58,7 @@ class Migration(Steering):
             partitions=None if partitions == "auto" else 2 ** partition_bits(partitions),
             max_hours=max_hours,
         )
-        found = survey(self.client, self._pace(full_speed=False), sleep=self._sleep)
+        found = survey(self.client, self._pace(full_speed=False), sleep=self._sleep, watch=watch)
         return examine(plan, found, self.ladder.recorded(), self.server)
 
     def dry_run(

@@ -36,6 +36,19 @@ FINDINGS: Mapping[str, str] = {
 }
 
 
+def hibernations(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells of each hibernation once: call it with why there is one, '' for none."""
+    told = ""
+
+    def tell(held_by: str) -> None:
+        nonlocal told
+        if held_by and not told:
+            say(_STOPPED[Phase.HIBERNATING].format(held_by))
+        told = held_by
+
+    return tell
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a report; a warning needs eyes."""

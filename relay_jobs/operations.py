@@ -25,7 +25,7 @@ from relay_jobs.hook import (
     triggered_by,
 )
 from relay_jobs.migration import Migration
-from relay_jobs.narrate import Line, Narrator, books_table, duration, named
+from relay_jobs.narrate import Line, Narrator, books_table, duration, hibernations, named
 from relay_jobs.progress import Phase
 from relay_jobs.report import UNASKED, for_each, next_command, run_report
 from relay_jobs.runs import Pass
@@ -52,6 +52,7 @@ def preflight(context: "Context") -> dict[str, Any]:
     found = relay.preflight(
         workspaces=params["workspaces"],
         canary_workspaces=params["canary_workspaces"],
+        watch=hibernations(lambda text: tell([Line(text, warning=True)])),
         **{name: params[name] for name in names},
     )
     tell(Line(line) for line in found.lines())

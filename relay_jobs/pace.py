@@ -44,7 +44,8 @@ _ROUNDED = 1e-5
 # up to four, each a step at a time, one may be on trial and the others not.
 _TRIAL, _TRIAL_OF_ALL = 1 / 10, 1 / 3
 # What a share is less for, in words.
-_FELT, _TRIED = "what the tenants feel: commands wait", "a trial of whether it is why commands wait"
+_FELT = "what the tenants feel: commands wait"
+_TRIED = "a trial at a tenth of the speed, whether this walk makes commands wait:"
 # Seconds for which one knows what is waited for anyway, and at least so many times those of the trial.
 KNOWN_SECONDS, _KNOWN_TIMES = 2.0, 10
 # A walk that rests for longer would come to lose its lease, and notice a pause late.
@@ -249,7 +250,8 @@ class Pace:
 
     def worked(self, seconds: float) -> float:
         """Take in what is no step, and took so many seconds of the server: how long to rest behind it."""
-        if self.budget is None:
+        # A clock that was set meanwhile has measured nothing.
+        if self.budget is None or seconds < 0:
             return 0.0
         self._own += seconds
         return min(seconds / self.share - seconds, REST_MOST)

@@ -18,6 +18,7 @@ from relay_jobs.stepping import Sleep, Steps
 _SURVEY = Script("survey_keys", "engine", read_only=True)
 
 Answer = TypeVar("Answer")
+Watch = Callable[[str], None]
 
 SAMPLES = 10
 _WEIGHED = 200
@@ -63,12 +64,13 @@ class Survey:
         return sorted(self.legacy, key=lambda name: (self.legacy[name], name))[:number]
 
 
-def survey(client: "redis.Redis", pace: Pace, *, sleep: Sleep = time.sleep) -> Survey:
+def survey(client: "redis.Redis", pace: Pace, *, sleep: Sleep = time.sleep, watch: Watch = lambda _: None) -> Survey:
     """Walk the keyspace once, by read commands only, at a pace.
 
     A cursor means nothing on another server process: if there is another one at the end, the walk is made again.
+    ``watch`` is told before each step why the walk hibernates, '' if it does not; what it raises ends the walk.
     """
-    return _on_one_process(client, lambda: _survey(client, Steps(client, pace, sleep=sleep)))
+    return _on_one_process(client, lambda: _survey(client, Steps(client, pace, sleep=sleep), watch))
 
 
 def _on_one_process(client: "redis.Redis", look: Callable[[], Answer]) -> Answer:
@@ -79,11 +81,11 @@ def _on_one_process(client: "redis.Redis", look: Callable[[], Answer]) -> Answer
             return found
 
 
-def _survey(client: "redis.Redis", steps: Steps) -> Survey:
+def _survey(client: "redis.Redis", steps: Steps, watch: Watch) -> Survey:
     counts: Counter[str] = Counter()
     samples: list[Sample] = []
     weights: list[int] = []
-    for step in _walk(steps):
+    for step in _walk(steps, watch):
         counts.update({name.decode(): int(n) for name, n in zip(step[2][::2], step[2][1::2], strict=True)})
         if len(samples) < SAMPLES:
             rows = zip(step[3][::3], step[3][1::3], step[3][2::3], strict=True)
@@ -102,11 +104,14 @@ def _survey(client: "redis.Redis", steps: Steps) -> Survey:
     )
 
 
-def _walk(steps: Steps) -> Iterator[list[list[bytes]]]:
+def _walk(steps: Steps, watch: Watch = lambda _: None) -> Iterator[list[list[bytes]]]:
     cursor = b"0"
+    steps.look()
     while True:
         while steps.pace.hibernating:
+            watch(steps.pace.held_by)
             steps.hibernate()
+        watch("")
         step = steps.send(_SURVEY, (), cursor, steps.pace.keys, SAMPLES)
         yield step
         cursor = step[1]

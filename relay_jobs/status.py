@@ -47,7 +47,7 @@ def _throttle(held: Control) -> str:
     if held.held_by:
         return held.held_by
     if held.rps is None:
-        return "no rate limit; it gives way to the tenants"
+        return "no rate limit; it gives way to the tenants, unless it was begun with --full-speed"
     return f"the rate limit of all running work, {held.rps:,} keys a second"
 
 

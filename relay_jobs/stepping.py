@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
@@ -14,7 +14,6 @@ from relay_jobs.scripting import Arg, Script
 
 Sleep = Callable[[float], None]
 Clock = Callable[[], float]
-T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 # Soonest, when something has come up.
@@ -90,14 +89,18 @@ class Steps:
         if max(wanted, at_least) > 0:
             self._sleep(max(wanted, at_least))
 
-    def work(self, act: Callable[[], T]) -> T:
-        """What is no step, as the repair of one job, and a rest behind it by the share that walks may take."""
-        began = self._clock()
-        result = act()
-        rest = self.pace.worked(self._clock() - began)
+    def work(self, script: Script, keys: tuple[bytes, ...], *args: Arg) -> list[Any]:
+        """Run what is no step, as the repair of one job, and rest behind it by the share that walks may take.
+
+        Raises:
+            redis.exceptions.RedisError: as redis-py raises it; no argument is ever part of the message.
+        """
+        reply = self.send(script, keys, *args)
+        rest = self.pace.worked(self.used)
+        self.look()
         if rest > 0:
             self._sleep(rest)
-        return result
+        return reply
 
     def hibernate(self) -> None:
         """Rest until the next look at the server."""

@@ -140,20 +140,21 @@ class Verification:
         self._steps.look()
         left: list[bytes] = []
         doubts: list[Doubt] = []
-        cursor, first, since = 0, True, 0.0
-        while cursor or left or first:
+        # None: nothing is read yet; 0: it has come round.
+        cursor: int | None = None
+        since = 0.0
+        while cursor != 0 or left:
             for _ in self._hibernated():
                 yield self._step(direction, cursor, offset)
             # What the step before had no time for comes first; the cursor lies behind it.
-            reply = self._ask(script, cursor, *left)
+            reply = self._ask(script, cursor or 0, *left)
             if not doubts:
                 since = time.monotonic()
             doubts += self._counted(reply)
-            cursor, left, first = cursor if left else int(reply[1]), reply[5], False
+            cursor, left = cursor if left else int(reply[1]), reply[5]
             yield self._step(direction, cursor, offset)
             self._steps.rest()
-            more = cursor or left
-            if not more or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:
+            if (cursor == 0 and not left) or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:
                 for _ in self._settle(doubts, script):
                     yield self._step(direction, cursor, offset)
                 doubts = []
@@ -164,8 +165,8 @@ class Verification:
             yield
             self._steps.hibernate()
 
-    def _step(self, direction: str, cursor: int, offset: float) -> VerifyStep:
-        fraction = partition_fraction(cursor, 0, 0) if cursor else 1.0
+    def _step(self, direction: str, cursor: int | None, offset: float) -> VerifyStep:
+        fraction = 0.0 if cursor is None else partition_fraction(cursor, 0, 0) if cursor else 1.0
         return VerifyStep(direction, self._checked(), offset + fraction / 2, held_by=self._steps.pace.held_by)
 
     def _checked(self) -> int:
@@ -209,13 +210,12 @@ class Verification:
             for part in self._again(script, doubts):
                 found += part
                 yield
-            if self._run is not None and self._steps.pace.hibernating:
-                # Nothing is mended by a reading from before.
-                doubts = found
-                continue
-            doubts, reading = [], reading + 1
+            doubts, reading = [], min(reading + 1, _READINGS)
             for doubt in found:
-                if before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS:
+                if self._run is not None and self._steps.pace.hibernating:
+                    # Nothing is mended by a reading from before.
+                    doubts.append(doubt)
+                elif before.get((doubt.workspace, doubt.job_id)) == doubt or reading == _READINGS:
                     self._conclude(doubt)
                     if self._run is not None:
                         yield
@@ -247,7 +247,7 @@ class Verification:
             keys.INDEX_PREFIX + doubt.workspace,
         )
         args = (doubt.workspace, doubt.job_id, self._flag_stage, run)
-        reply = self._steps.work(lambda: _REPAIR(self._client, where, *args))
+        reply = self._steps.work(_REPAIR, where, *args)
         if reply[0] == b"fenced":
             msg = f"{decode_id(reply[1])} has taken over the lease; the repair ends"
             raise Fenced(msg)

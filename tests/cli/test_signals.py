@@ -86,3 +86,24 @@ def test_the_alias_of_the_changelog(url: str, legacy: Write, at_new_first: None)
     refused = subprocess.run([*command[:3], "--execute", "--cursor", "77"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "77" in refused.stderr
+
+
+def test_a_signal_ends_a_preflight_that_hibernates(
+    real_client: redis.Redis, url: str, legacy: Write, at_new_first: None
+) -> None:
+    """It says why it does nothing, and ends when it is asked to."""
+    legacy(20)
+    words = ["-m", "relay_jobs", "preflight", "--redis-url", url, "--json"]
+    real_client.config_set("maxmemory", round(int(real_client.info("memory")["used_memory"]) / 0.97))
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("hibernates because of memory, 9")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        real_client.config_set("maxmemory", 0)
+    assert process.returncode == 130
+    assert json.loads(out)["message"] == "interrupted: the preflight is not complete"
+    assert "Traceback" not in err

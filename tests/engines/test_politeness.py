@@ -20,7 +20,7 @@ from tests.engines.world import Rests, World, copies, equal, fill, total
 from tests.servers import Server, until
 from tests.store.records import put_legacy, put_scoped, set_stage
 
-MEMORY = "of maxmemory (slower from 85%, not at all from 95%)"
+MEMORY = "of maxmemory (slower from 85%, none from 95% back to 90%)"
 
 
 class Hook:
@@ -211,7 +211,9 @@ def test_status_says_what_holds_a_run(client: redis.Redis, world: World, memory:
     world = Polite(client, Rests(), latency_budget_ms=1_000)
     walk = world.walk(world.open())
     next(walk)
-    assert world.migration.status()["throttle"] == "no rate limit; it gives way to the tenants"
+    assert world.migration.status()["throttle"] == (
+        "no rate limit; it gives way to the tenants, unless it was begun with --full-speed"
+    )
     walk.close()
     memory(0.97)
     walk = world.walk(world.open())
@@ -277,9 +279,12 @@ def test_a_preflight_hibernates_too(client: redis.Redis, world: World, memory: C
         if sleep.rests.count(LOOK_SECONDS) == 3:
             roomy(memory)
 
-    sleep = Hook(time_passes)
-    assert Polite(client, sleep).migration.preflight(mode="dry_run").survey.legacy == {"acme": 500}
+    sleep, told = Hook(time_passes), []
+    found = Polite(client, sleep).migration.preflight(mode="dry_run", watch=told.append)
+    assert found.survey.legacy == {"acme": 500}
     assert sleep.rests.count(LOOK_SECONDS) >= 3
+    assert [reason.endswith(MEMORY) for reason in told[:3]] == [True] * 3
+    assert told[-1] == ""
 
 
 def test_a_repair_that_hibernates_stays_the_holder(
@@ -319,6 +324,31 @@ def test_a_repair_mends_nothing_while_it_hibernates(client: redis.Redis, world: 
         checking._engine._steps.pace.hibernating = len(copies_seen) < 4
     assert copies_seen[:4] == [0, 0, 0, 0]
     assert (copies_seen[-1], checking.verdict.repaired) == (1, 1)
+
+
+def test_a_repair_that_comes_to_hibernate_reads_the_rest_again(client: redis.Redis, world: World) -> None:
+    """Behind each job that it mends it may find that there is no room for another."""
+    fill(client, 3)
+    checking = world.migration.verify(repair=True, run="mender")
+    copies_seen: list[int] = []
+    for _ in checking:
+        copies_seen.append(len(copies(client)))
+        # Behind the first one, and until the look that a hibernation ends with.
+        checking._engine._steps.pace.hibernating = copies_seen.count(1) in {1, 2}
+    assert copies_seen.count(1) >= 3, copies_seen
+    assert (copies_seen[-1], checking.verdict.repaired) == (3, 3)
+
+
+def test_a_verification_that_hibernates_at_once_has_compared_nothing(
+    client: redis.Redis, world: World, memory: Callable[[float], object]
+) -> None:
+    """And says so: it is at its beginning, not half-way."""
+    fill(client, 20)
+    memory(0.97)
+    checking = iter(Polite(client, Hook()).migration.verify())
+    first = next(checking)
+    assert (first.checked, first.fraction) == (0, 0.0)
+    assert first.held_by.endswith(MEMORY)
 
 
 def test_a_step_of_large_jobs_ends_when_its_time_is_over(world: World) -> None:

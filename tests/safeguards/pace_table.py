@@ -91,7 +91,7 @@ POLITENESS = (
         "a repair rests as its walk does",
         "pace",
         "a hundred repairs in a row take all of the server",
-        Edit("stepping.py", "rest = self.pace.worked(self._clock() - began)", "rest = 0.0"),
+        Edit("stepping.py", "rest = self.pace.worked(self.used)", "rest = 0.0"),
     ),
     guard(
         "only steps count for how much a walk takes",
@@ -350,6 +350,16 @@ POLITENESS = (
         "pace",
         "a server without memory refuses what a repair writes, and the verification ends",
         Edit("verification.py", "if self._run is not None and self._steps.pace.hibernating:", "if False:"),
+    ),
+    guard(
+        "a preflight ends when it is asked to",
+        "pace",
+        "Ctrl-C takes a preflight its rests, and it reads on at full pace",
+        Edit(
+            "cli_control.py",
+            "            if console.stop.wanted:\n                msg",
+            "            if False:\n                msg",
+        ),
     ),
     guard(
         "doubts are settled together",

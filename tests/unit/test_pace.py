@@ -184,7 +184,7 @@ def test_a_delay_is_tried_for_a_moment() -> None:
     """Commands that wait longer than the budget: it takes a tenth until it knows why, and says so."""
     pace = window(first(), 1.5 * BUDGET)
     assert pace.share == pytest.approx(BUSY / 10)
-    assert pace.held_by == "a trial of whether it is why commands wait 0.4 ms"
+    assert pace.held_by == "a trial at a tenth of the speed, whether this walk makes commands wait: 0.4 ms"
 
 
 def test_a_delay_that_goes_with_the_walk_halves_its_share() -> None:
@@ -449,8 +449,8 @@ def test_memory_slows_down_from_85_per_cent_and_stops_at_95() -> None:
     soft, critical = looked(Load(memory=0.90)), looked(Load(memory=0.96))
     assert not soft.hibernating
     assert critical.hibernating
-    assert soft.held_by == "memory, 90% of maxmemory (slower from 85%, not at all from 95%)"
-    assert critical.held_by == "memory, 96% of maxmemory (slower from 85%, not at all from 95%)"
+    assert soft.held_by == "memory, 90% of maxmemory (slower from 85%, none from 95% back to 90%)"
+    assert critical.held_by == "memory, 96% of maxmemory (slower from 85%, none from 95% back to 90%)"
 
 
 def test_what_hibernates_goes_on_when_half_of_the_way_back_is_made() -> None:
@@ -467,7 +467,7 @@ def test_a_replica_slows_down_from_two_seconds_and_stops_at_ten() -> None:
     assert looked(Load(replica_seconds=2.0)).share == BUSY
     slow = looked(Load(replica_seconds=6.0))
     assert slow.share == pytest.approx(BUSY / 2)
-    assert slow.held_by == "a replica, 6 s behind (slower from 2 s, not at all from 10 s)"
+    assert slow.held_by == "a replica, 6 s behind (slower from 2 s, none from 10 s back to 6 s)"
     assert looked(Load(replica_seconds=10.0)).hibernating
 
 

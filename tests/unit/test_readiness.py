@@ -7,7 +7,7 @@ from relay_jobs.readiness import Plan, cost
 
 KEYS = 1_000_000
 FOUND = Survey({"acme": KEYS - 10, "tiny": 10}, {}, {}, {}, 0, 0, 500.0, ())
-VERIFIED = 2 * KEYS / 20_000
+VERIFIED = 2 * KEYS / 10_000
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ VERIFIED = 2 * KEYS / 20_000
         (Plan("full", rps=1000, rps_per_slot=50), 2, KEYS / 100 + VERIFIED),
         (Plan("full", rps=1000, rps_per_slot=900), 2, KEYS / 1000 + VERIFIED),
         (Plan("full", rps_per_slot=50), 2, KEYS / 100 + VERIFIED),
-        (Plan("full"), 2, KEYS / 20_000 + VERIFIED),
+        (Plan("full"), 2, KEYS / 10_000 + VERIFIED),
         (Plan("canary", (), ("tiny",), 5000, rps=1000), 2, KEYS / 1000 + VERIFIED),
         (Plan("canary", (), ("tiny",), rps=1000, rps_per_slot=50), 2, KEYS / 50 + VERIFIED),
         (Plan("staged", (), ("tiny",), rps=1000), 5, 3 * KEYS / 1000 + 2 * VERIFIED),
