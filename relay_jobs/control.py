@@ -8,7 +8,10 @@ import redis
 from relay_jobs import keys
 from relay_jobs.errors import Refused
 from relay_jobs.jobs import decode_id
+from relay_jobs.scripting import Script
 from relay_jobs.servers import read_hash
+
+_SET = Script("set_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def throttle(client: "redis.Redis", rps: int) -> str:
 
 
 def _set(client: "redis.Redis", values: dict[str, str]) -> None:
-    client.hset(keys.CONTROL, mapping=values)  # type: ignore[arg-type]
+    _SET(client, (keys.CONTROL,), *(part for pair in values.items() for part in pair))
 
 
 def _now() -> str:

@@ -7,6 +7,11 @@ end
 
 local function epoch() return call('HGET', K.stages, '*epoch') or '0' end
 
+-- Whether a scope went back to dual_write since a pass was begun: processes without the library may be there again.
+local function withdrawn_since(generation)
+  return tonumber(call('HGET', K.indexed, '*withdrawn') or '0') > (tonumber(generation) or 0)
+end
+
 -- Workspaces of a scope, given as a comma-separated list; nil for all.
 local function parse_scope(text)
   if text == '' then return nil end

@@ -16,9 +16,15 @@ end
 if #open > 1 then return open end
 if at[5] == 'complete' then return {'ok', '0'} end
 call('HSET', KEYS[1], 'state', 'complete')
+local indexed = ARGV[3] == '1' and not withdrawn_since(at[1])
 for workspace in string.gmatch(ARGV[4], '[^,]+') do
   call('HSET', KEYS[2], workspace, ARGV[2])
-  if ARGV[3] == '1' then call('HSET', KEYS[3], workspace, at[3]) end
+  if indexed then call('HSET', KEYS[3], workspace, at[3]) end
+end
+if indexed and ARGV[4] == '*' then
+  for workspace, what in pairs(by_field(call('HGETALL', KEYS[3]))) do
+    if what == 'withdrawn' then call('HDEL', KEYS[3], workspace) end
+  end
 end
 local seconds = tonumber(ARGV[5])
 call('HINCRBY', K.counters, 'passes', 1)

@@ -11,11 +11,13 @@ if not stage then return {'flags', recorded} end
 local found = other_type(KEYS[1], 'zset')
 if found then return {'type', KEYS[1], found} end
 
--- The index alone serves from new_first on, once a pass of this dual-write epoch has indexed everything.
+-- The index alone serves from new_first on, once a pass of this dual-write epoch has indexed everything, and the
+-- workspace was not back in dual_write since, where processes may enqueue that know of no index.
 local function index_serves()
   if ladder(recorded).rung < ladder('new_first').rung then return false end
   local done = call('HMGET', K.indexed, workspace, '*')
   local epoch = call('HGET', K.stages, '*epoch') or '0'
+  if done[1] == 'withdrawn' then return false end
   return done[1] == epoch or done[2] == epoch
 end
 

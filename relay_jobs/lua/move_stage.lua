@@ -11,12 +11,13 @@ local inherits = stood == '' and scope ~= '*'
 local moved = inherits and (call('HGET', KEYS[1], '*') or '') ~= default
 if ARGV[6] ~= '' and ARGV[6] ~= server_process() then moved = true end
 if moved or stands ~= stood or epoch ~= seen_epoch then return {'moved', stands, epoch} end
-local before = stood
+local before = inherits and default or stood
+if before == '' then before = 'legacy' end
+-- Down it goes without memory too: a script that has begun to write is not stopped for want of it.
+if #ARGV > 6 and ladder(ARGV[#ARGV]).rung < ladder(before).rung then call('LTRIM', KEYS[2], 0, 9999) end
 if inherits then
-  before = default
   if call('HEXISTS', KEYS[3], '*') == 1 then call('HSET', KEYS[3], scope, '1') end
 end
-if before == '' then before = 'legacy' end
 for i = 7, #ARGV do
   local stage = ARGV[i]
   -- Whoever enters dual-write anew may have missed updates: what was proven before no longer counts.
@@ -26,6 +27,9 @@ for i = 7, #ARGV do
   if stage == 'dual_write' and ladder(before).rung > ladder(stage).rung then
     local time = call('TIME')
     call('HSET', K.withdrawn, scope, time[1] .. '.' .. string.format('%06d', time[2]))
+    -- What they enqueue is in no index: what was indexed before counts no more, nor does a pass that is under way.
+    if scope == '*' then call('DEL', K.indexed) else call('HSET', K.indexed, scope, 'withdrawn') end
+    call('HSET', K.indexed, '*withdrawn', integer(call('INCR', K.fence)))
   end
   if ladder(stage).rung < ladder('new_only').rung then call('HDEL', KEYS[3], scope) end
   call('HSET', KEYS[1], scope, stage)

@@ -95,14 +95,17 @@ def test_a_signal_ends_a_preflight_that_hibernates(
     legacy(20)
     words = ["-m", "relay_jobs", "preflight", "--redis-url", url, "--json"]
     real_client.config_set("maxmemory", round(int(real_client.info("memory")["used_memory"]) / 0.97))
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
     try:
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("hibernates because of memory, 9")
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        with subprocess.Popen([sys.executable, *words], stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                assert process.stderr is not None
+                assert process.stderr.readline().startswith("hibernates because of memory, ")
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+            finally:
+                process.kill()
     finally:
-        process.kill()
         real_client.config_set("maxmemory", 0)
     assert process.returncode == 130
     assert json.loads(out)["message"] == "interrupted: the preflight is not complete"

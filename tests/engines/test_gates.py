@@ -10,10 +10,10 @@ import redis
 
 from relay_jobs import Stage
 from relay_jobs.errors import GateRefused, UsageError
-from relay_jobs.keys import PASSES, STATEMENTS, VERIFICATIONS
+from relay_jobs.keys import INDEXED, PASSES, STATEMENTS, VERIFICATIONS, progress
 from tests.engines.restarts import Restartable
 from tests.engines.world import Rests, World, fill
-from tests.store.records import legacy, put_both, put_legacy, put_scoped, set_stage
+from tests.store.records import legacy, new_store, put_both, put_legacy, put_scoped, set_stage
 
 GONE = "nobody has stated"
 AFTER = "begun before the statement"
@@ -447,6 +447,90 @@ def test_a_verification_from_before_a_rollback_does_not_open_new_only(passed: Wo
     passed.verify(repair=True)
     passed.verify()
     assert reached(passed, Stage.NEW_ONLY)
+
+
+def listed(world: World, workspace: str = "acme") -> set[str]:
+    """Ids of a whole listing."""
+    store, ids, cursor = new_store(world.client), set[str](), None
+    while True:
+        page = store.list_jobs(workspace, cursor=cursor)
+        ids |= {job.job_id for job in page.items}
+        if page.next_cursor is None:
+            return ids
+        cursor = page.next_cursor
+
+
+def indexes(world: World) -> set[str]:
+    """Scopes whose listings may go by the index alone."""
+    recorded = {scope.decode(): what for scope, what in world.client.hgetall(INDEXED).items()}
+    return {scope for scope, what in recorded.items() if scope != "*withdrawn" and what != b"withdrawn"}
+
+
+def up_again(world: World) -> None:
+    """From dual_write, where an old process was, as the runbook says it."""
+    refusal(world, Stage.NEW_FIRST, legacy_writers_gone=True)
+    world.verify()
+    assert reached(world, Stage.NEW_FIRST)
+
+
+@pytest.mark.parametrize("workspace", [None, "acme"])
+def test_what_an_old_process_made_after_a_rollback_is_listed(passed: World, workspace: str | None) -> None:
+    """The index was complete before; what is made without it meanwhile is found in the keyspace, until the next pass."""
+    assert indexes(passed) == {"*"}
+    passed.migration.rollback(workspace)
+    put_legacy(passed.client, "made-in-between")
+    if workspace is None:
+        up_again(passed)
+    else:
+        refusal(passed, Stage.NEW_FIRST, workspace, legacy_writers_gone=True)
+        passed.verify()
+        assert reached(passed, Stage.NEW_FIRST, workspace)
+    assert listed(passed) == {"a", "made-in-between"}
+    passed.migration.resume()
+    passed.backfill("later")
+    assert indexes(passed) == {"*"}
+    assert passed.client.hget(INDEXED, "acme") is None
+    assert listed(passed) == {"a", "made-in-between"}
+
+
+def test_a_workspaces_rollback_leaves_the_index_of_others(passed: World) -> None:
+    """Of those a listing still goes by the index alone."""
+    passed.migration.rollback("acme")
+    assert indexes(passed) == {"*"}
+    put_legacy(passed.client, "unseen", "beta")
+    assert listed(passed, "beta") == {"b"}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_pass_that_a_rollback_has_met_has_not_indexed_everything(passed: World, restarted: bool) -> None:
+    """It was begun without old processes, and they may have come back behind it; also if it had to start over."""
+    opened = passed.open("second")
+    passed.migration.rollback()
+    passed.migration.resume()
+    if restarted:
+        passed.client.hset(progress(opened.name), "server", "another")
+    list(passed.walk(opened))
+    put_legacy(passed.client, "made-in-between")
+    passed.close(opened)
+    assert indexes(passed) == set()
+    up_again(passed)
+    assert listed(passed) == {"a", "made-in-between"}
+
+
+@pytest.mark.parametrize("workspace", [None, "acme"])
+def test_there_is_a_way_back_on_a_full_server(passed: World, workspace: str | None) -> None:
+    """When the second copies have filled it, a rollback is what is needed; it frees nothing and needs a few bytes."""
+    passed.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            passed.client.set("any", "x")
+        passed.migration.rollback(workspace)
+        control = passed.migration.status()["control"]
+        passed.migration.set_stage(Stage.LEGACY, workspace)
+    finally:
+        passed.client.config_set("maxmemory", 0)
+    assert (control["paused"], control["why"]) == (True, "rollback")
+    assert passed.migration.ladder.recorded().of(workspace or "*") is Stage.LEGACY
 
 
 def test_a_workspaces_gate_counts_its_own_quarantine(passed: World) -> None:

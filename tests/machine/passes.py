@@ -145,7 +145,6 @@ class Passes(Operators):
         proofs = self.proofs[side.name]
         for name in scope or (EVERYONE,):
             proofs.passed[name] = Passed(self.ledger.epoch, proofs.process, proofs.day)
-            proofs.indexed[name] = self.ledger.epoch
 
     def verify(self, scope: Scope) -> None:
         """The verdict is the truth about both schemas."""

@@ -47,12 +47,6 @@ class Proofs:
     day: int = 0
     verified: dict[str, Verified] = field(default_factory=dict)
     passed: dict[str, Passed] = field(default_factory=dict)
-    indexed: dict[str, int] = field(default_factory=dict)
-
-    def index_serves(self, workspace: str, stage: str, epoch: int) -> bool:
-        """Whether a listing may go by the index alone."""
-        done = {self.indexed.get(workspace), self.indexed.get(EVERYONE)}
-        return STAGES.index(stage) >= STAGES.index("new_first") and epoch in done
 
     def hold(
         self,

@@ -166,6 +166,56 @@ MOVES = (
         ),
     ),
     guard(
+        "a rollback withdraws what the index proves",
+        "listing",
+        "what an old process made after a rollback is in no index, and listings leave it out",
+        lua(
+            "move_stage",
+            "    if scope == '*' then call('DEL', K.indexed) else call('HSET', K.indexed, scope, 'withdrawn') end",
+            "",
+        ),
+    ),
+    guard(
+        "the index of a workspace that was rolled back alone serves no listing",
+        "listing",
+        "the index of everything stands in for it, though an old process may have made jobs that are not in it",
+        lua("list_indexed", "if done[1] == 'withdrawn' then return false end", ""),
+    ),
+    guard(
+        "a pass that a rollback has met proves no index",
+        "listing",
+        "a pass of new_first ends behind old processes that came back, and listings leave out what they make",
+        lua("finish_pass", "ARGV[3] == '1' and not withdrawn_since(at[1])", "ARGV[3] == '1'"),
+    ),
+    guard(
+        "nor does one that started over since",
+        "listing",
+        "a walker starts such a pass over, and it ends as if there had been no rollback",
+        lua("join_pass", "and not withdrawn_since(at.generation) and at.alone", "and at.alone"),
+    ),
+    guard(
+        "a later pass over everything proves the index of each workspace again",
+        "listing",
+        "listings of a workspace that was rolled back once look through the keyspace for good",
+        lua("finish_pass", "if what == 'withdrawn' then", "if false then"),
+    ),
+    guard(
+        "there is a way back on a full server",
+        "R",
+        "when the second copies have filled the server there is no way down from them",
+        lua(
+            "move_stage",
+            "if #ARGV > 6 and ladder(ARGV[#ARGV]).rung < ladder(before).rung then call('LTRIM', KEYS[2], 0, 9999) end",
+            "",
+        ),
+    ),
+    guard(
+        "a full server can be paused",
+        "R",
+        "a rollback ends before its first move, at the pause",
+        lua("set_control", "call('HDEL', KEYS[1], 'why')", ""),
+    ),
+    guard(
         "a server without jobs is looked at where both schemas are written",
         "2",
         "a job that was enqueued behind the look is in one schema only, and readers look in the other",

@@ -317,7 +317,7 @@ POLITENESS = (
         "what a verification has no time for comes first in its next step",
         "5",
         "jobs are never compared, and the verification says that nothing is missing",
-        Edit("verification.py", "cursor if left else int(reply[1]), reply[5], False", "int(reply[1]), [], False"),
+        Edit("verification.py", "cursor if left else int(reply[1]), reply[5]", "int(reply[1]), []"),
     ),
     guard(
         "a walk that hibernates keeps its leases",
@@ -367,7 +367,7 @@ POLITENESS = (
         "a verification of many differences rests before the second reading of each",
         Edit(
             "verification.py",
-            "if not more or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:",
+            "if (cursor == 0 and not left) or len(doubts) >= _DOUBTS or time.monotonic() - since >= _DOUBT_SECONDS:",
             "if True:",
         ),
     ),
