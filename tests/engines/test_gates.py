@@ -475,7 +475,7 @@ def up_again(world: World) -> None:
 
 @pytest.mark.parametrize("workspace", [None, "acme"])
 def test_what_an_old_process_made_after_a_rollback_is_listed(passed: World, workspace: str | None) -> None:
-    """The index was complete before; what is made without it meanwhile is found in the keyspace, until the next pass."""
+    """The index was complete before; what is made without it is found in the keyspace, until the next pass."""
     assert indexes(passed) == {"*"}
     passed.migration.rollback(workspace)
     put_legacy(passed.client, "made-in-between")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.machine.audit import STAGES, Name
+from tests.machine.audit import Name
 
 EVERYONE = "*"
 

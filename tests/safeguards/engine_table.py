@@ -213,7 +213,7 @@ PASS = (
         "the index alone serves although keys could not be read",
         lua(
             "finish_pass",
-            "if ARGV[3] == '1' then call('HSET', KEYS[3], workspace, at[3]) end",
+            "if indexed then call('HSET', KEYS[3], workspace, at[3]) end",
             "call('HSET', KEYS[3], workspace, at[3])",
         ),
     ),
