@@ -102,7 +102,7 @@ def test_a_signal_ends_a_preflight_that_hibernates(
                 assert process.stderr is not None
                 assert process.stderr.readline().startswith("hibernates because of memory, ")
                 process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=20)
+                out, err = process.communicate(timeout=10)
             finally:
                 process.kill()
     finally:

@@ -352,16 +352,6 @@ POLITENESS = (
         Edit("verification.py", "if self._run is not None and self._steps.pace.hibernating:", "if False:"),
     ),
     guard(
-        "a preflight ends when it is asked to",
-        "pace",
-        "Ctrl-C takes a preflight its rests, and it reads on at full pace",
-        Edit(
-            "cli_control.py",
-            "            if console.stop.wanted:\n                msg",
-            "            if False:\n                msg",
-        ),
-    ),
-    guard(
         "doubts are settled together",
         "pace",
         "a verification of many differences rests before the second reading of each",
