@@ -61,7 +61,8 @@ class Claims:
         """Fencing token of the claim that this store took, '' if it took none."""
         if workspace is not None:
             return self._tokens.get((workspace, job_id), "")
-        return next((token for (_, held), token in self._tokens.items() if held == job_id), "")
+        # As they are at one moment: another thread may claim or end a job meanwhile.
+        return next((token for (_, held), token in list(self._tokens.items()) if held == job_id), "")
 
     def forget(self, workspace: str, job_id: str) -> None:
         """The job is finished or gone."""
