@@ -61,9 +61,7 @@ if found ~= 'resumed' then
   generation = integer(call('INCR', K.fence))
   -- A walker that starts a pass over has not asked; what its opening was told holds for its epoch, until it is withdrawn.
   local alone = ARGV[13]
-  if not opening then
-    alone = at.epoch == epoch() and not withdrawn_since(at.generation) and at.alone or '0'
-  end
+  if not opening then alone = at.epoch == epoch() and not withdrawn_since(at.generation) and at.alone or '0' end
   call('DEL', KEYS[1])
   call('HSET', KEYS[1], 'state', 'walking', 'server', server, 'database', database, 'scope', scope, 'epoch', epoch(),
     'bits', bits, 'generation', generation, 'pattern', K.legacy, 'alone', alone, 'started_at', integer(now))

@@ -15,9 +15,7 @@ local before = inherits and default or stood
 if before == '' then before = 'legacy' end
 -- Down it goes without memory too: a script that has begun to write is not stopped for want of it.
 if #ARGV > 6 and ladder(ARGV[#ARGV]).rung < ladder(before).rung then call('LTRIM', KEYS[2], 0, 9999) end
-if inherits then
-  if call('HEXISTS', KEYS[3], '*') == 1 then call('HSET', KEYS[3], scope, '1') end
-end
+if inherits and call('HEXISTS', KEYS[3], '*') == 1 then call('HSET', KEYS[3], scope, '1') end
 for i = 7, #ARGV do
   local stage = ARGV[i]
   -- Whoever enters dual-write anew may have missed updates: what was proven before no longer counts.

@@ -313,30 +313,36 @@ def test_a_repair_that_hibernates_stays_the_holder(
     assert (checking.verdict.equal, checking.verdict.repaired) == (300, 300)
 
 
+def mended(
+    client: redis.Redis, world: World, jobs: int, hibernates: Callable[[list[int]], bool]
+) -> tuple[list[int], int]:
+    """How many copies there were behind each step of a repair, and how many jobs it has mended.
+
+    Whether it hibernates next is said by the numbers so far.
+    """
+    fill(client, jobs)
+    checking = world.migration.verify(repair=True, run="mender")
+    seen: list[int] = []
+    for _ in checking:
+        seen.append(len(copies(client)))
+        checking._engine._steps.pace.hibernating = hibernates(seen)
+    return seen, checking.verdict.repaired
+
+
 def test_a_repair_mends_nothing_while_it_hibernates(client: redis.Redis, world: World) -> None:
     """Also where the server has run out of room since it was read again."""
-    fill(client, 1)
-    checking = world.migration.verify(repair=True, run="mender")
-    copies_seen: list[int] = []
-    for _ in checking:
-        copies_seen.append(len(copies(client)))
-        # Until the look that each hibernation ends with: scanned, to be read again, read again, to be mended.
-        checking._engine._steps.pace.hibernating = len(copies_seen) < 4
+    # Until the look that each hibernation ends with: scanned, to be read again, read again, to be mended.
+    copies_seen, repaired = mended(client, world, 1, lambda seen: len(seen) < 4)
     assert copies_seen[:4] == [0, 0, 0, 0]
-    assert (copies_seen[-1], checking.verdict.repaired) == (1, 1)
+    assert (copies_seen[-1], repaired) == (1, 1)
 
 
 def test_a_repair_that_comes_to_hibernate_reads_the_rest_again(client: redis.Redis, world: World) -> None:
     """Behind each job that it mends it may find that there is no room for another."""
-    fill(client, 3)
-    checking = world.migration.verify(repair=True, run="mender")
-    copies_seen: list[int] = []
-    for _ in checking:
-        copies_seen.append(len(copies(client)))
-        # Behind the first one, and until the look that a hibernation ends with.
-        checking._engine._steps.pace.hibernating = copies_seen.count(1) in {1, 2}
+    # Behind the first one, and until the look that a hibernation ends with.
+    copies_seen, repaired = mended(client, world, 3, lambda seen: seen.count(1) in {1, 2})
     assert copies_seen.count(1) >= 3, copies_seen
-    assert (copies_seen[-1], checking.verdict.repaired) == (3, 3)
+    assert (copies_seen[-1], repaired) == (3, 3)
 
 
 def test_a_verification_that_hibernates_at_once_has_compared_nothing(
